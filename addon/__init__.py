@@ -1,1 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""The Blender side: capture, build, operators and panels. It speaks to the server through `core.wire` and never imports torch."""
+
+from __future__ import annotations
+
+import bpy
+
+from . import connection, jobs, operators, panels, preferences, properties
+
+_CLASSES = (preferences.SplatonymPreferences, properties.SplatonymSettings, *operators.CLASSES, *panels.CLASSES)
+
+
+def register() -> None:
+    """Register everything with Blender."""
+    for cls in _CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Scene.splatonym = bpy.props.PointerProperty(type=properties.SplatonymSettings)
+    bpy.types.Collection.splatonym_show = properties.show_property()
+    jobs.register()
+
+
+def unregister() -> None:
+    """End the job and the server, and take everything back."""
+    jobs.unregister()
+    connection.close()
+    del bpy.types.Collection.splatonym_show
+    del bpy.types.Scene.splatonym
+    for cls in reversed(_CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -65,9 +65,14 @@ class Camera:
             raise InvalidInput("The camera's intrinsics or pose are not finite.", "Check the camera's transform.")
         if self.fx <= 0 or self.fy <= 0:
             raise InvalidInput(f"Focal lengths must be positive, not {self.fx:g}, {self.fy:g}.")
+        if not np.allclose(self.K, intrinsics(self.fx, self.fy, self.cx, self.cy), rtol=0, atol=1e-9):
+            raise InvalidInput("The camera's intrinsics are not those of a pinhole with square axes.", "Skew is not supported.")
         rotation = self.T_world_camera[:3, :3]
-        if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
-            raise InvalidInput("The camera's pose is not a rotation and a translation.", "Remove its scale, shear or mirroring.")
+        turned = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) and np.linalg.det(rotation) > 0
+        if not turned or not np.allclose(self.T_world_camera[3], [0, 0, 0, 1], atol=1e-6):
+            raise InvalidInput(
+                "The camera's pose is not a rotation and a translation.", "Remove its scale, shear or mirroring."
+            )
 
     @property
     def fx(self) -> float:
@@ -173,9 +178,7 @@ def blender_intrinsics(
     if (lens is None) == (ortho_scale is None):
         raise ValueError("give either lens or ortho_scale")
     aspect = pixel_aspect_y / pixel_aspect_x
-    horizontal = sensor_fit == "HORIZONTAL" or (
-        sensor_fit == "AUTO" and pixel_aspect_x * width >= pixel_aspect_y * height
-    )
+    horizontal = sensor_fit == "HORIZONTAL" or (sensor_fit == "AUTO" and pixel_aspect_x * width >= pixel_aspect_y * height)
     sensor = sensor_height if sensor_fit == "VERTICAL" else sensor_width
     fitted_side = width if horizontal else aspect * height
     if lens is not None:

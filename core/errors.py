@@ -23,7 +23,7 @@ class SplatonymError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
-class InvalidInput(SplatonymError):
+class InvalidInput(SplatonymError):  # noqa: N818 - the names say what happened; the base says Error
     """A value, array or file that cannot be used as it is."""
 
     kind = "invalid-input"
@@ -35,13 +35,13 @@ class InvalidFile(InvalidInput):
     kind = "invalid-file"
 
 
-class NotAvailable(SplatonymError):
+class NotAvailable(SplatonymError):  # noqa: N818
     """Something asked for by name that this build or machine does not have."""
 
     kind = "not-available"
 
 
-class Cancelled(SplatonymError):
+class Cancelled(SplatonymError):  # noqa: N818
     """The person cancelled the job; nothing was changed."""
 
     kind = "cancelled"

@@ -82,9 +82,7 @@ class GaussianArrays:
             if array is None:
                 continue
             if array.shape != shape or array.dtype != dtype:
-                raise InvalidInput(
-                    f"Gaussian {name} are {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}."
-                )
+                raise InvalidInput(f"Gaussian {name} are {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}.")
             if dtype is np.float32 and not np.isfinite(array).all():
                 bad = int(np.argwhere(~np.isfinite(array))[0][0])
                 raise InvalidInput(f"Gaussian {bad} has {name} that are not finite.", "Remove it and try again.")
@@ -92,8 +90,14 @@ class GaussianArrays:
             raise InvalidInput(f"Gaussian scales must be positive, not {float(self.scales.min()):g}.")
         if n and (np.abs(np.linalg.norm(self.quats, axis=1) - 1) > 1e-3).any():
             raise InvalidInput("Gaussian rotations must be unit quaternions (wxyz).", "Normalise them.")
-        if n and not (0 <= self.opacities.min() and self.opacities.max() <= 1):
-            raise InvalidInput("Gaussian opacities must lie in 0..1.")
+        for name in ("opacities", "confidence"):
+            array = getattr(self, name)
+            if array is not None and ((array < 0) | (array > 1)).any():
+                raise InvalidInput(f"Gaussian {name} must lie in 0..1.")
+        for name in ("label", "instance"):
+            array = getattr(self, name)
+            if array is not None and (array < 0).any():
+                raise InvalidInput(f"Gaussian {name} numbers must not be negative, as {int(array.min())} is.")
 
 
 def sh_from_rgb(rgb: npt.NDArray[np.floating]) -> FloatArray:

@@ -72,8 +72,8 @@ class LabelMap:
     def match(self, name: str) -> str | None:
         """The label that an object's name speaks of, or None.
 
-        English compounds name the thing last ("desk lamp" is a lamp, "TV cabinet" a cabinet), and what follows "with" or "of" only
-        describes it. So the match that ends last wins, then the longest.
+        English compounds name the thing last ("desk lamp" is a lamp, "TV cabinet" a cabinet), and what follows "with" or "of"
+        only describes it. So the match that ends last wins, then the longest.
         """
         words = split_words(name)
         for place, word in enumerate(words):
@@ -86,7 +86,7 @@ class LabelMap:
                 continue
             for term in (label, *self.synonyms.get(label, ())):
                 parts = split_words(term)
-                for start in range(len(words) - len(parts) + 1):
+                for start in range(len(words) - len(parts) + 1 if parts else 0):
                     if all(map(_same_word, words[start : start + len(parts)], parts)):
                         found = (start + len(parts), len(parts), label)
                         if best is None or found[:2] > best[:2]:
@@ -95,9 +95,9 @@ class LabelMap:
 
 
 def split_words(name: str) -> list[str]:
-    """"OfficeChair_02.001" -> ["office", "chair"]: words in lower case, numbers and Blender's suffix left out."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return [w.lower() for w in re.split(r"[^A-Za-zÀ-ž]+", spaced) if w]
+    """ "OfficeChair_02.001" -> ["office", "chair"]: words in lower case, numbers and Blender's suffix left out."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})", " ", name)
+    return [word.lower() for word in re.findall(r"[^\W\d_]+", spaced)]
 
 
 def _same_word(word: str, term: str) -> bool:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """3DGS PLY files, with and without labels.
 
-The properties are those of the original 3DGS code: x y z, nx ny nz (zeros), f_dc_0..2, f_rest_* (channel after channel), opacity
-(a logit), scale_0..2 (logarithms), rot_0..3 (wxyz). Labels follow as `int label`, `int instance`, `float confidence`; readers
-that know only float properties need a strict file, without them.
+The properties are those of the original 3DGS code: x y z, nx ny nz (zeros), f_dc_0..2, f_rest_* (channel after channel),
+opacity (a logit), scale_0..2 (logarithms), rot_0..3 (wxyz). Labels follow as `int label`, `int instance`, `float confidence`;
+readers that know only float properties need a strict file, without them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidFile
+from .errors import InvalidFile, InvalidInput
 from .gaussians import GaussianArrays
 
 MAX_HEADER_BYTES = 1 << 16
@@ -45,26 +45,44 @@ def write_ply(path: str | os.PathLike[str], gaussians: GaussianArrays, *, strict
         file.write(record.view(np.uint8).data)
 
 
-class replacing:
-    """Write beside, then rename: `with replacing(path) as file` leaves either the whole new file or the old one."""
+class replacing:  # noqa: N801 - reads as a word: with replacing(path) as file
+    """Write beside, then rename: `with replacing(path) as file` leaves either the whole new file or the old one.
+
+    A folder that is missing or read-only, or a full disk, raises InvalidFile.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __enter__(self) -> BinaryIO:
-        handle, self._beside = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        try:
+            handle, beside = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        except OSError as error:
+            raise self._failure(error) from error
+        self._beside = Path(beside)
         self._file: BinaryIO = os.fdopen(handle, "wb")
         return self._file
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._file.close()
-        if kind is None:
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(self._beside, 0o666 & ~umask)  # mkstemp makes private files; this one is an ordinary result
-            os.replace(self._beside, self.path)
-        else:
-            os.unlink(self._beside)
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self._file.close()
+            if error is None:
+                umask = os.umask(0)
+                os.umask(umask)
+                self._beside.chmod(0o666 & ~umask)  # mkstemp makes private files; this one is an ordinary result
+                self._beside.replace(self.path)
+        except OSError as late:
+            error = late
+        if error is not None:
+            self._beside.unlink()
+        if isinstance(error, OSError):
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> InvalidFile:
+        reason = error.strerror or str(error)
+        return InvalidFile(
+            f"'{self.path}' cannot be written: {reason}.", "Choose another folder, or make room and check permissions."
+        )
 
 
 def _columns(g: GaussianArrays, strict: bool) -> dict[str, npt.NDArray[np.generic]]:
@@ -72,7 +90,7 @@ def _columns(g: GaussianArrays, strict: bool) -> dict[str, npt.NDArray[np.generi
     out: dict[str, npt.NDArray[np.generic]] = {name: g.means[:, k] for k, name in enumerate("xyz")}
     out |= {name: zeros for name in ("nx", "ny", "nz")}
     out |= {f"f_dc_{k}": g.sh[:, 0, k] for k in range(3)}
-    rest = g.sh[:, 1:].transpose(0, 2, 1).reshape(len(g), -1)
+    rest = g.sh[:, 1:].transpose(0, 2, 1).reshape(len(g), 3 * (g.sh.shape[1] - 1))
     out |= {f"f_rest_{k}": rest[:, k] for k in range(rest.shape[1])}
     opacity = g.opacities.astype(np.float64)
     with np.errstate(divide="ignore"):
@@ -102,17 +120,25 @@ def read_ply(path: str | os.PathLike[str]) -> GaussianArrays:
             record = np.fromfile(file, dtype=dtype, count=count)
     except OSError as error:
         raise InvalidFile(f"'{path}' cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
-    return _from_record(record, path)
+    try:
+        with np.errstate(all="ignore"):  # what overflows on the way is found by validate
+            gaussians = _from_record(record, path)
+        gaussians.validate()
+    except InvalidFile:
+        raise
+    except InvalidInput as error:
+        raise InvalidFile(f"'{path.name}': {error.message}", error.hint) from error
+    return gaussians
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[np.dtype[np.void], int]:
     """The vertex record's dtype and count; leaves the file at the first record."""
     hint = "Only binary 3DGS PLY files with one element 'vertex' can be read."
     raw = file.read(MAX_HEADER_BYTES)
-    end = raw.find(b"end_header\n")
+    end = raw.find(b"\nend_header\n") + 1
     if not raw.startswith(b"ply\n") and not raw.startswith(b"ply\r\n"):
         raise InvalidFile(f"'{path.name}' is not a PLY file.", hint)
-    if end < 0 or b"\r" in raw[:end]:
+    if not end or b"\r" in raw[:end]:
         raise InvalidFile(f"'{path.name}' has no PLY header that can be read.", hint)
     order, count, fields = "", -1, []
     for line in raw[:end].decode("ascii", "replace").splitlines()[1:]:
@@ -122,13 +148,13 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[np.dtype[np.void], int]:
                 pass
             case ["format", "binary_little_endian" | "binary_big_endian" as form, _]:
                 order = "<" if "little" in form else ">"
-            case ["element", "vertex", number] if count < 0 and number.isdigit():
-                count = int(number)
+            case ["element", "vertex", number] if count < 0 and number.isdecimal():
+                count = int(number[:18])
             case ["property", kind, name] if kind in _TYPES and count >= 0:
                 fields.append((name, order + _TYPES[kind]))
             case _:
                 raise InvalidFile(f"'{path.name}' has the header line '{line[:80]}', which is not understood.", hint)
-    if not order or count < 0 or len({name for name, _ in fields}) != len(fields):
+    if not order or count < 0 or not fields or len({name for name, _ in fields}) != len(fields):
         raise InvalidFile(f"'{path.name}' has an incomplete PLY header.", hint)
     if count > MAX_GAUSSIANS:
         raise InvalidFile(f"'{path.name}' claims {count} Gaussians.", f"At most {MAX_GAUSSIANS} are read.")
@@ -155,15 +181,15 @@ def _from_record(record: npt.NDArray[np.void], path: Path) -> GaussianArrays:
     if rest_count not in (0, 9, 24, 45):
         raise InvalidFile(f"'{path.name}' has {rest_count} f_rest properties; 0, 9, 24 or 45 are known.")
     dc = stack("f_dc_", 3)[:, None, :]
-    rest = stack("f_rest_", rest_count).reshape(len(record), 3, -1).transpose(0, 2, 1) if rest_count else dc[:, :0]
+    rest = stack("f_rest_", rest_count).reshape(len(record), 3, rest_count // 3).transpose(0, 2, 1) if rest_count else dc[:, :0]
     quats = stack("rot_", 4).astype(np.float64)
     lengths = np.linalg.norm(quats, axis=1, keepdims=True)
-    quats = np.where(lengths > 1e-12, quats / np.maximum(lengths, 1e-12), [1.0, 0.0, 0.0, 0.0])
+    quats = np.where(lengths <= 1e-12, [1.0, 0.0, 0.0, 0.0], quats / np.maximum(lengths, 1e-12))
 
     def column(name: str, dtype: type[np.generic]) -> npt.NDArray[np.generic] | None:
         return record[name].astype(dtype) if name in names else None
 
-    gaussians = GaussianArrays(
+    return GaussianArrays(
         means=np.stack([record[k] for k in "xyz"], axis=-1).astype(np.float32),
         quats=quats.astype(np.float32),
         scales=np.exp(np.clip(stack("scale_", 3), -80, 80)),
@@ -173,5 +199,3 @@ def _from_record(record: npt.NDArray[np.void], path: Path) -> GaussianArrays:
         instance=column("instance", np.int32),  # type: ignore[arg-type]
         confidence=column("confidence", np.float32),  # type: ignore[arg-type]
     )
-    gaussians.validate()
-    return gaussians

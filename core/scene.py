@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InvalidFile
+from .errors import InvalidFile, InvalidInput
 from .gaussians import GaussianArrays
 from .labels import LabelMap
 from .ply import read_ply, replacing, write_ply
@@ -44,7 +44,10 @@ class SemanticScene:
 def write_scene(folder: str | os.PathLike[str], scene: SemanticScene, *, strict: bool = False) -> None:
     """Write a scene into a folder, which is made if needed; each file appears only once it is whole."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidFile(f"The folder '{folder}' cannot be made: {error.strerror}.", "Choose another folder.") from error
     write_ply(folder / PLY_NAME, scene.gaussians, strict=strict)
     content = {
         "name": scene.name,
@@ -62,8 +65,9 @@ def read_scene(folder: str | os.PathLike[str]) -> SemanticScene:
     if gaussians.label is not None and len(gaussians):
         low, high = int(gaussians.label.min()), int(gaussians.label.max())
         if low < 0 or high >= len(labels):
+            wrong = high if high >= len(labels) else low
             raise InvalidFile(
-                f"'{PLY_NAME}' holds the label {high if high >= len(labels) else low}, but '{LABELS_NAME}' has {len(labels)} classes.",
+                f"'{PLY_NAME}' holds the label {wrong}, but '{LABELS_NAME}' has {len(labels)} classes.",
                 "The two files belong to different scenes.",
             )
     return SemanticScene(name or folder.name, gaussians, labels, instances)
@@ -73,18 +77,22 @@ def read_labels(path: Path) -> tuple[str, LabelMap, dict[int, Instance]]:
     """Name, classes and instances of a `labels.json`."""
     content = read_json(path)
     try:
-        labels = LabelMap(tuple(str(name) for name in content["classes"]))
+        classes = content["classes"]
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise TypeError("'classes' is not a list of names")
         instances = {
             int(number): Instance(int(number), str(item.get("name", "")), str(item["class"]))
             for number, item in content.get("instances", {}).items()
         }
-        name = str(content.get("name", ""))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if any(number < 1 for number in instances):
+            raise ValueError("instances are numbered from 1")
+        labels = LabelMap(tuple(classes)).with_names(i.class_name for i in instances.values())
+    except (KeyError, TypeError, ValueError, AttributeError, InvalidInput) as error:
         raise InvalidFile(
-            f"'{path.name}' is not a label file: {error!r}.",
+            f"'{path}' is not a label file: {error!r}.",
             'It holds {"classes": [...], "instances": {"1": {"class": "chair", "name": "..."}}}.',
         ) from error
-    return name, labels.with_names(i.class_name for i in instances.values()), instances
+    return str(content.get("name", "")), labels, instances
 
 
 def read_json(path: Path, limit: int = 256 << 20) -> dict[str, Any]:
@@ -95,7 +103,7 @@ def read_json(path: Path, limit: int = 256 << 20) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidFile(f"'{path}' cannot be read: {error.strerror}.", "Check the path.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidFile(f"'{path}' is not valid JSON: {error}.") from error
     if not isinstance(content, dict):
         raise InvalidFile(f"'{path}' holds no JSON object.")

@@ -5,8 +5,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import bpy
 import bmesh
+import bpy
 from mathutils import Matrix, Vector
 
 LIBRARY = 'BlendSwap-CC-0'
@@ -73,12 +73,13 @@ class Library:
         obj, = set(bpy.data.objects) - before
         obj.data.transform(obj.matrix_world)
         obj.matrix_world = Matrix()
-        clean(obj.data, drop)
         fit(obj.data, model.size)
+        clean(obj.data, drop)
         mesh = decimated(obj, faces)
         mesh.name = model.name
         for i, material in enumerate(mesh.materials):
-            mesh.materials[i] = opaque(material, any(w in material.name for w in glow))
+            mesh.materials[i] = opaque(material, f'{material.name} / {short}', any(w in material.name for w in glow))
+            bpy.data.materials.remove(material)     # its name is free for the next model's
         textured = any(n.type == 'TEX_IMAGE' for m in mesh.materials for n in m.node_tree.nodes)
         while mesh.uv_layers and not textured:
             mesh.uv_layers.remove(mesh.uv_layers[0])
@@ -99,8 +100,7 @@ def clean(mesh, drop):
     bm = bmesh.new()
     bm.from_mesh(mesh)
     bmesh.ops.delete(bm, geom=[f for f in bm.faces if f.material_index in unwanted], context='FACES')
-    span = max((max(v.co) for v in bm.verts), default=1) - min((min(v.co) for v in bm.verts), default=0)
-    bmesh.ops.remove_doubles(bm, verts=bm.verts, dist=span * 1e-5)
+    bmesh.ops.remove_doubles(bm, verts=bm.verts, dist=1e-5)
     bm.to_mesh(mesh)
     bm.free()
     if 'custom_normal' in mesh.attributes:
@@ -112,7 +112,7 @@ def fit(mesh, size):
     corners = [v.co for v in mesh.vertices]
     low = Vector(min(c[i] for c in corners) for i in range(3))
     high = Vector(max(c[i] for c in corners) for i in range(3))
-    scale = Matrix.Diagonal([s / max(e, 1e-6) for s, e in zip(size, high - low)] + [1])
+    scale = Matrix.Diagonal([s / max(e, 1e-6) for s, e in zip(size, high - low, strict=True)] + [1])
     base = Vector(((low.x + high.x) / 2, (low.y + high.y) / 2, low.z))
     mesh.transform(scale @ Matrix.Translation(-base))
 
@@ -130,7 +130,7 @@ def decimated(obj, faces):
     return mesh
 
 
-def opaque(source, glow):
+def opaque(source, name, glow):
     """A plain, rough material with the colour or the picture of an imported one, and no transparency."""
     shader = next(n for n in source.node_tree.nodes if n.type == 'BSDF_PRINCIPLED')
     colour = Vector(shader.inputs['Base Color'].default_value[:3])
@@ -141,9 +141,7 @@ def opaque(source, glow):
     roughness = max(.5, shader.inputs['Roughness'].default_value)
     # nothing is whiter than paint or blacker than soot
     colour = tuple(min(max(c, .015), .78) for c in colour)
-    name = source.name
-    source.name += ' (imported)'
-    return surface(name, colour, roughness, small(picture) if picture else None, 4 if glow else 0)
+    return surface(name, colour, roughness, small(picture) if picture else None, 1 if glow else 0)
 
 
 def surface(name, colour, roughness=.7, picture=None, glow=0):

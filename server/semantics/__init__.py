@@ -1,1 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Names for Gaussians: the label sources."""
+
+from __future__ import annotations
+
+from ...core.errors import NotAvailable
+from .contract import Labelled, LabelSource
+
+__all__ = ["LabelSource", "Labelled", "choose", "names"]
+
+_NOT_BUILT_YET = ("network", "text")
+
+
+def names() -> list[str]:
+    """All label sources there are."""
+    return ["scene"]
+
+
+def choose(name: str) -> LabelSource:
+    """The label source of that name."""
+    if name == "scene":
+        from .scene_labels import SceneLabels
+
+        return SceneLabels()
+    what = f"The label source '{name}' is not built yet." if name in _NOT_BUILT_YET else f"There is no label source '{name}'."
+    raise NotAvailable(what, f"Label sources: {', '.join(names())}.")

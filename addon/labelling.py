@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job as steps: cameras → views → server → labelled objects."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+
+from ..core import labels as label_sets
+from ..core.errors import InvalidInput
+from ..core.protocol import Arrays, PredictFields, pack_predict, unpack_scene
+from ..core.scene import SemanticScene
+from . import connection
+from .build import build_scene, find_results
+from .capture import Captured, CaptureSession, CaptureSettings, Shot, choose_cameras, empty_views
+from .jobs import Step
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """What to predict, and from which views; the values are those of the panel's settings (properties.py)."""
+
+    result_name: str = "Splatonym"
+    camera_source: str = "SELECTED"
+    camera_names: tuple[str, ...] = ()
+    """Cameras by name, in place of `camera_source`."""
+    resolution: int = 256
+    samples: int = 16
+    engine: str = "SCENE"
+    predictor: str = "depth-pass"
+    label_source: str = "scene"
+    label_set: str = "indoor"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result, what the server says of how it was made, and a sentence on what was odd."""
+
+    result_id: str
+    scene: SemanticScene
+    report: dict[str, Any]
+    notes: str = ""
+
+
+def label_cameras(context: bpy.types.Context, options: LabelOptions) -> Generator[Step, None, Outcome]:
+    """The whole job on the open scene."""
+    if not options.result_name.strip():
+        raise InvalidInput("The result has no name.", "Give it one; its collection is called so.")
+    connection.client()  # a missing server is said before anything is rendered
+    shots = choose_cameras(context, options.camera_source, names=options.camera_names)
+    captured = yield from capture_steps(context, shots, options)
+    outcome = yield from predict_steps(captured, options, replaced_result(context.scene, options.result_name))
+    yield Step("Import", 0.0, f"{len(outcome.scene.gaussians):,} Gaussians")
+    build_scene(context.scene, outcome.scene, result_id=outcome.result_id)
+    return outcome
+
+
+def replaced_result(scene: bpy.types.Scene, name: str) -> str:
+    """The id of the result that a new one of this name replaces, or ""."""
+    return next((result.id for result in find_results(scene) if result.name == name), "")
+
+
+def capture_steps(
+    context: bpy.types.Context, shots: Sequence[Shot], options: LabelOptions
+) -> Generator[Step, None, Captured]:
+    """Render the shots, one a step; every setting is restored at the end, also when the steps are closed early."""
+    settings = CaptureSettings(
+        resolution=options.resolution,
+        samples=options.samples,
+        engine=None if options.engine == "SCENE" else options.engine,
+        labels=label_sets.preset(options.label_set),
+    )
+    views = []
+    with CaptureSession(context, settings) as session:
+        for place, shot in enumerate(shots):
+            yield Step("Capture", place / len(shots), f"{shot.name} ({place + 1} of {len(shots)})")
+            views.append(session.render(shot))
+        return Captured(views, session.instances, session.labels)
+
+
+def predict_steps(captured: Captured, options: LabelOptions, replaces: str = "") -> Generator[Step, None, Outcome]:
+    """Have the server predict and label; progress comes as it has it."""
+    params, arrays = pack_predict(
+        PredictFields(
+            name=options.result_name,
+            views=captured.views,
+            labels=captured.labels,
+            instances=captured.instances,
+            predictor=options.predictor,
+            label_source=options.label_source,
+            scene=replaces,
+        )
+    )
+    data, arrays = yield from server_steps("predict", params, arrays)
+    scene = unpack_scene(data["scene"], arrays)
+    empty = empty_views(captured.views)
+    notes = f"Nothing was seen by {', '.join(empty)}." if empty else ""
+    return Outcome(data["id"], scene, data["report"], notes)
+
+
+def server_steps(
+    verb: str, params: Mapping[str, Any], arrays: Arrays | None = None
+) -> Generator[Step, None, tuple[dict[str, Any], Arrays]]:
+    """Ask the server and wait for its answer, step by step; closing the steps cancels the request."""
+    call = connection.client().submit(verb, params, arrays or {})
+    try:
+        while not call.done:
+            told = call.progress
+            if told is None:
+                yield Step("Server", 0.0, "starting", waiting=True)
+            else:
+                yield Step(told.stage, told.fraction, told.text, waiting=True)
+    finally:
+        if not call.done:
+            call.cancel()
+    return call.result()

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person can do: every button of the panel, also from operator search and from scripts.
+
+Operators gather their settings, call one plain function, and report. A property that is not given takes the panel's value.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy_extras.io_utils import ExportHelper
+
+from ..core.errors import InvalidInput, SplatonymError
+from ..core.ply import write_ply
+from . import jobs, properties
+from .build import Result, find_results, read_gaussians, remove_result
+from .labelling import LabelOptions, Outcome, label_cameras
+from .pictures import PICTURES, render_result
+
+_SETTINGS = ("result_name", "camera_source", "resolution", "samples", "engine", "predictor", "label_source", "label_set")
+
+
+def _copied(name: str) -> Any:
+    """The definition of a panel setting, to be an operator's property too."""
+    return properties.SplatonymSettings.__annotations__[name]
+
+
+class SPLATONYM_OT_predict(jobs.ModalWork, bpy.types.Operator):
+    """Render the cameras, predict labelled Gaussians on the local server, and bring them back as objects grouped by class"""
+
+    bl_idname = "splatonym.predict"
+    bl_label = "Predict Labelled Gaussians"
+    bl_options = {"REGISTER", "UNDO"}
+
+    __annotations__ = {name: _copied(name) for name in _SETTINGS}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if jobs.state.running:
+            cls.poll_message_set("A job is running; cancel it or wait for it")
+            return False
+        return context.scene is not None
+
+    def begin(self, context: bpy.types.Context) -> jobs.Work:
+        settings = context.scene.splatonym
+        chosen = {name: getattr(self if self.properties.is_property_set(name) else settings, name) for name in _SETTINGS}
+        return label_cameras(context, LabelOptions(**chosen))
+
+    def done(self, context: bpy.types.Context, outcome: Outcome) -> str:
+        count, classes = len(outcome.scene.gaussians), len(outcome.scene.counts())
+        words = f"{count:,} Gaussians of {classes} classes in '{outcome.scene.name}'."
+        return f"{words} {outcome.notes}".strip()
+
+
+class SPLATONYM_OT_cancel(bpy.types.Operator):
+    """Stop the running job; the scene stays as it was"""
+
+    bl_idname = "splatonym.cancel"
+    bl_label = "Cancel Splatonym Job"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return jobs.state.running
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        jobs.state.cancel_asked = True
+        return {"FINISHED"}
+
+
+class ResultOperator:
+    """An operator on one result: the one named, else the newest."""
+
+    result: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Result", description="Name or id of the result; empty means the newest", options={"SKIP_SAVE"}
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not find_results(context.scene):
+            cls.poll_message_set("There is no result yet; predict first")
+            return False
+        return not jobs.state.running
+
+    def chosen(self, context: bpy.types.Context) -> Result:
+        results = find_results(context.scene)
+        if not results:
+            raise InvalidInput("There is no result yet.", "Predict first.")
+        if not self.result:
+            return results[-1]
+        for result in results:
+            if self.result in (result.id, result.name):
+                return result
+        raise InvalidInput(f"There is no result '{self.result}'.", f"Results: {', '.join(r.name for r in results)}.")
+
+    def failed(self, error: SplatonymError) -> set[str]:
+        jobs.state.error = error
+        self.report({"ERROR"}, error.sentence())
+        return {"CANCELLED"}
+
+
+class SPLATONYM_OT_render_view(ResultOperator, jobs.ModalWork, bpy.types.Operator):
+    """Rasterize a result through the scene's active camera into an image: colour, depth, opacity, classes or instances"""
+
+    bl_idname = "splatonym.render_view"
+    bl_label = "Render Splat View"
+    bl_options = {"REGISTER"}
+
+    picture: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Picture", items=PICTURES, default="RGB", description="What the image shows"
+    )
+
+    def begin(self, context: bpy.types.Context) -> jobs.Work:
+        return render_result(context, self.chosen(context), self.picture)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            return super().execute(context)
+        except SplatonymError as error:
+            return self.failed(error)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        try:
+            return super().invoke(context, event)
+        except SplatonymError as error:
+            return self.failed(error)
+
+    def done(self, context: bpy.types.Context, outcome: bpy.types.Image) -> str:
+        for window in context.window_manager.windows:
+            for area in window.screen.areas:
+                if area.type == "IMAGE_EDITOR":
+                    area.spaces.active.image = outcome
+        return f"Rendered the image '{outcome.name}'; open it in an Image Editor."
+
+
+class SPLATONYM_OT_export_ply(ResultOperator, bpy.types.Operator, ExportHelper):
+    """Write a result as a 3DGS PLY file, with its labels or strictly as other programs know it"""
+
+    bl_idname = "splatonym.export_ply"
+    bl_label = "Export Labelled Splat (3DGS PLY)"
+    bl_options = {"REGISTER"}
+
+    filename_ext = ".ply"
+    filter_glob: bpy.props.StringProperty(default="*.ply", options={"HIDDEN"})  # type: ignore[valid-type]
+    strict: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Strict 3DGS",
+        description="Leave out label, instance and confidence, for programs that know only the original properties",
+    )
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            scene = read_gaussians(self.chosen(context).collection)
+            write_ply(Path(bpy.path.abspath(self.filepath)), scene.gaussians, strict=self.strict)
+        except SplatonymError as error:
+            return self.failed(error)
+        except OSError as error:
+            return self.failed(InvalidInput(f"'{self.filepath}' cannot be written: {error.strerror}.", "Choose another folder."))
+        self.report({"INFO"}, f"Wrote {len(scene.gaussians):,} Gaussians to {self.filepath}")
+        return {"FINISHED"}
+
+
+class SPLATONYM_OT_remove_result(ResultOperator, bpy.types.Operator):
+    """Remove a result with all its objects and data"""
+
+    bl_idname = "splatonym.remove_result"
+    bl_label = "Remove Splatonym Result"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            result = self.chosen(context)
+        except SplatonymError as error:
+            return self.failed(error)
+        name = result.name
+        remove_result(context.scene, result.id)
+        self.report({"INFO"}, f"Removed '{name}'")
+        return {"FINISHED"}
+
+
+CLASSES = (
+    SPLATONYM_OT_predict,
+    SPLATONYM_OT_cancel,
+    SPLATONYM_OT_render_view,
+    SPLATONYM_OT_export_ply,
+    SPLATONYM_OT_remove_result,
+)

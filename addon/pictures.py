@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A result seen through a camera, as an image of the .blend."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from ..core.labels import label_colour
+from ..core.protocol import Pictures, pack_camera, unpack_pictures
+from ..core.scene import SemanticScene, write_scene
+from . import connection
+from .build import Result, read_gaussians
+from .capture import scene_camera
+from .jobs import Step
+from .labelling import server_steps
+
+PICTURES = [
+    ("RGB", "Colour", "What the splat looks like"),
+    ("DEPTH", "Depth", "Planar depth in scene units"),
+    ("ALPHA", "Opacity", "How much of each pixel the splat covers"),
+    ("CLASS", "Classes", "Each pixel in the colour of its class"),
+    ("INSTANCE", "Instances", "Each pixel in a colour of its object"),
+]
+
+
+def render_result(context: bpy.types.Context, result: Result, picture: str) -> Generator[Step, None, bpy.types.Image]:
+    """Rasterize a result, as its objects are now, through the scene's active camera at the scene's resolution."""
+    camera = scene_camera(context.scene)
+    scene = read_gaussians(result.collection)
+    with tempfile.TemporaryDirectory(prefix="splatonym-") as folder:
+        # The objects may have been edited since the server predicted them, so it gets them anew.
+        write_scene(folder, scene)
+        data, _ = yield from server_steps("load", {"folder": str(Path(folder).resolve())})
+    try:
+        _, arrays = yield from server_steps("render", {"scene": data["id"], "cameras": [pack_camera(camera)]})
+    finally:
+        connection.client().submit("forget", {"scene": data["id"]}, {})  # nobody waits for the answer
+    pixels = picture_pixels(unpack_pictures([camera], arrays)[0], picture, scene)
+    return put_image(f"{scene.name} {picture.title()}", pixels, is_data=picture in ("DEPTH", "ALPHA"))
+
+
+def picture_pixels(pictures: Pictures, picture: str, scene: SemanticScene) -> npt.NDArray[np.float32]:
+    """[H, W, 4] float32 for an image: sRGB for colours, plain numbers for depth and opacity."""
+    height, width = pictures.alpha.shape
+    out = np.ones((height, width, 4), np.float32)
+    if picture == "RGB":
+        out[..., :3] = pictures.rgb / np.float32(255)
+    elif picture == "DEPTH":
+        out[..., :3] = pictures.depth[..., None]
+    elif picture == "ALPHA":
+        out[..., :3] = pictures.alpha[..., None]
+    else:
+        numbers = pictures.classes.astype(np.int64) if picture == "CLASS" else pictures.instances.astype(np.int64)
+        for number in np.unique(numbers):
+            name = (
+                scene.labels.names[number] if picture == "CLASS" and number < len(scene.labels) else f"instance {number}"
+            )
+            nothing = number == (255 if picture == "CLASS" else 0)
+            out[numbers == number, :3] = 0 if nothing else np.array(label_colour(name)) / 255
+    return out
+
+
+def put_image(name: str, pixels: npt.NDArray[np.float32], *, is_data: bool) -> bpy.types.Image:
+    """Fill the image of that name, made if needed; `pixels` [H, W, 4] from the top row down."""
+    height, width = pixels.shape[:2]
+    image = bpy.data.images.get(name)
+    if image is None:
+        image = bpy.data.images.new(name, width, height, alpha=True, float_buffer=is_data, is_data=is_data)
+    if tuple(image.size) != (width, height):
+        image.scale(width, height)
+    image.pixels.foreach_set(np.ascontiguousarray(pixels[::-1], np.float32).ravel())
+    image.update()
+    image.pack()
+    return image

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the panel remembers in the .blend: the settings of the next prediction."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..core.labels import preset_names
+from . import build
+
+CAMERA_SOURCES = [
+    ("SELECTED", "Selected", "The selected cameras"),
+    ("ALL", "All", "All cameras of the scene"),
+    ("ACTIVE_ANIMATED", "Animated", "The active camera at the frames of the scene's frame range"),
+]
+LABEL_SOURCES = [
+    ("scene", "Scene", "Classes from the objects: custom property semantic_class, else their collections', else their names"),
+]
+PREDICTORS = [
+    ("depth-pass", "Depth Pass", "Gaussians on the surfaces that the depth pass shows; exact, needs no training"),
+]
+ENGINES = [
+    ("SCENE", "Scene", "The scene's own render engine"),
+    ("CYCLES", "Cycles", "Path tracing"),
+    ("EEVEE", "EEVEE", "Rasterized"),
+    ("WORKBENCH", "Workbench", "Plain shading, fast"),
+]
+# Blender keeps no copy of the strings of a dynamic enumeration; this list does.
+LABEL_PRESETS = [(name, name.title(), f"The label set '{name}'") for name in preset_names()]
+
+
+class SplatonymSettings(bpy.types.PropertyGroup):
+    camera_source: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Cameras", description="Which cameras see the scene", items=CAMERA_SOURCES, default="SELECTED"
+    )
+    resolution: bpy.props.IntProperty(  # type: ignore[valid-type]
+        name="Resolution",
+        description="Longer side of each view, in pixels; its shape is the scene's",
+        default=256,
+        min=16,
+        max=4096,
+        soft_max=1024,
+        subtype="PIXEL",
+    )
+    samples: bpy.props.IntProperty(  # type: ignore[valid-type]
+        name="Samples", description="Render samples per pixel of each view", default=16, min=1, max=4096
+    )
+    engine: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Engine", description="What renders the views", items=ENGINES, default="SCENE"
+    )
+    predictor: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Predictor", description="What turns views into Gaussians", items=PREDICTORS, default="depth-pass"
+    )
+    label_source: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Labels", description="Where the classes come from", items=LABEL_SOURCES, default="scene"
+    )
+    label_set: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Label Set", description="The names that classes can have", items=LABEL_PRESETS, default="indoor"
+    )
+    result_name: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Name", description="The result's collection; predicting again under the same name replaces it", default="Splatonym"
+    )
+
+
+def show_property() -> bpy.props.EnumProperty:
+    """The switch of a result's collection: what its points show. It stores nothing; build.get_show and set_show do."""
+    modes = [identifier for identifier, *_ in build.SHOW_MODES]
+    return bpy.props.EnumProperty(
+        name="Show",
+        description="What the points of this result show",
+        items=[(*mode, place) for place, mode in enumerate(build.SHOW_MODES)],
+        get=lambda collection: modes.index(build.get_show(collection)),
+        set=lambda collection, place: build.set_show(collection, modes[place]),
+    )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job as a story: posed views become Gaussians, the Gaussians get their labels, and both become a scene with a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..core.errors import InvalidInput
+from ..core.labels import LabelMap
+from ..core.scene import SemanticScene
+from ..core.views import Instance, View
+from . import predictors, semantics
+from .job import Job
+from .rasterize import contract as rasterize
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """Everything that a prediction needs; the server asks for nothing more.
+
+    name: what the scene will be called.
+    views: posed pictures; which of depth and index they need is the predictor's and the label source's affair.
+    labels, instances: what the numbers in the views' instance maps are.
+    predictor, label_source: who makes the Gaussians, and who names them.
+    options: the predictor's own settings.
+    """
+
+    name: str
+    views: Sequence[View]
+    labels: LabelMap
+    instances: Mapping[int, Instance]
+    predictor: str = "depth-pass"
+    label_source: str = "scene"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """A scene, and a report (JSON) of what made it: parts used, device, counts, seconds for each stage, notes."""
+
+    scene: SemanticScene
+    report: dict[str, Any]
+
+
+def predict(request: PredictRequest, job: Job) -> PredictResult:
+    """Views to labelled scene. The predictor and the label source name their own stages."""
+    if not request.views:
+        raise InvalidInput("There is no view to predict from.", "Choose at least one camera.")
+    for view in request.views:
+        view.validate()
+    predictor = predictors.choose(request.predictor)
+    label_source = semantics.choose(request.label_source)
+    backend = rasterize.choose()
+
+    prediction = predictor.predict(request.views, request.options, job)
+    labelled = label_source.label(prediction.gaussians, request.views, request.labels, request.instances, backend, job)
+
+    scene = SemanticScene(request.name, labelled.gaussians, labelled.labels, request.instances)
+    report = {
+        "predictor": request.predictor,
+        "label_source": request.label_source,
+        **rasterize.describe(backend),
+        "torch": torch.__version__,
+        "views": len(request.views),
+        "gaussians": len(scene.gaussians),
+        "counts": scene.counts(),
+        "notes": [*prediction.notes, *labelled.notes],
+        **prediction.figures,
+        "timings": dict(job.timings),
+    }
+    return PredictResult(scene, report)
+
+
+def capabilities() -> dict[str, Any]:
+    """What this server can do, for `hello` and `doctor`."""
+    backend = rasterize.choose()
+    return {
+        "device": backend.device,
+        "torch": torch.__version__,
+        "backends": list(rasterize.BACKENDS),
+        "predictors": predictors.names(),
+        "label_sources": semantics.names(),
+    }

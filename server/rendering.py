@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of a labelled scene: colour, depth, coverage, classes and instances.
+
+The class of a pixel is the one whose Gaussians show most there, all together: argmax over classes of the sum of T * alpha. The same for
+instances. Where the Gaussians cover less than half of a pixel, it shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.cameras import Camera
+from ..core.labels import NOTHING
+from ..core.scene import SemanticScene
+from .job import Job
+from .rasterize.contract import Backend, RasterSettings, choose
+
+COVERED = 0.5
+"""Alpha from which on a pixel has a depth, a class and an instance."""
+
+
+@dataclass(frozen=True)
+class RenderedView:
+    """rgb: [H, W, 3] uint8 sRGB, over the background.
+    depth: [H, W] float32 planar depth, scene units; 0 where there is nothing.
+    alpha: [H, W] float32, 0 to 1.
+    classes: [H, W] uint8 label id; 255 where there is nothing.
+    instances: [H, W] int32 instance number; 0 where there is nothing.
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    alpha: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.uint8]
+    instances: npt.NDArray[np.int32]
+
+
+def render_scene(
+    scene: SemanticScene,
+    cameras: Sequence[Camera],
+    job: Job,
+    *,
+    backend: Backend | None = None,
+    settings: RasterSettings | None = None,
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Iterator[RenderedView]:
+    """The scene through each camera, one after the other; background is an sRGB colour, 0 to 1."""
+    backend = backend or choose()
+    g = scene.gaussians
+    behind = np.asarray(background, np.float32)
+    label = g.label if g.label is not None else np.full(len(g), scene.labels.unlabelled, np.int32)
+    for number, camera in enumerate(cameras):
+        job.progress(number / len(cameras), f"view {number + 1} of {len(cameras)}")
+        frame = backend.prepare(g, camera, settings or RasterSettings(), job)
+        out = frame.render(background=behind)
+        classes = frame.dominant_id(label + 1)[0] - 1
+        covered = out.alpha >= COVERED
+        instances = np.zeros_like(classes) if g.instance is None else frame.dominant_id(g.instance)[0]
+        yield RenderedView(
+            rgb=np.rint(np.clip(out.features, 0, 1) * 255).astype(np.uint8),
+            depth=np.where(covered, out.depth, np.float32(0)),
+            alpha=np.clip(out.alpha, 0, 1),
+            classes=np.where(covered, classes, NOTHING).astype(np.uint8),
+            instances=np.where(covered, instances, 0).astype(np.int32),
+        )

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a label source does: Gaussians in, the same Gaussians with label, instance and confidence out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ...core.gaussians import GaussianArrays
+from ...core.labels import LabelMap
+from ...core.views import Instance, View
+from ..job import Job
+from ..rasterize.contract import Backend
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """gaussians: with label, instance and confidence. labels: what the ids mean. notes: sentences for the person."""
+
+    gaussians: GaussianArrays
+    labels: LabelMap
+    notes: list[str] = field(default_factory=list)
+
+
+class LabelSource(Protocol):
+    """Names Gaussians."""
+
+    def label(
+        self,
+        gaussians: GaussianArrays,
+        views: Sequence[View],
+        labels: LabelMap,
+        instances: Mapping[int, Instance],
+        backend: Backend,
+        job: Job,
+    ) -> Labelled: ...
