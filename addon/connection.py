@@ -3,32 +3,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.wire.client import Client
+from ..core.protocol import PROTOCOL_VERSION
+from ..core.wire.client import Call, Client
 from . import preferences
 
-_client: Client | None = None
-_interpreter: Path | None = None
+
+@dataclass(frozen=True)
+class _Connection:
+    client: Client
+    interpreter: Path
+    greeting: Call
+
+
+_connection: _Connection | None = None
 
 
 def client() -> Client:
-    """The running server's client; starts the server where there is none, or where the preferences name another Python."""
-    global _client, _interpreter
+    """The running server's client; starts the server where there is none, or where the preferences name another Python.
+
+    Raises a typed error where the server cannot start. One that starts but lacks a package says so some seconds later: see `check`.
+    """
+    global _connection
     wanted = preferences.server_interpreter()
-    if _client is not None and (not _client.alive or _interpreter != wanted):
+    if _connection is not None and (not _connection.client.alive or _connection.interpreter != wanted):
         close()
-    if _client is None:
-        _client = Client(
-            wanted, preferences.ROOT, log_path=preferences.log_path(), arguments=["--scenes", str(preferences.user_folder("scenes"))]
-        )
-        _interpreter = wanted
-    return _client
+    if _connection is None:
+        scenes = ["--scenes", str(preferences.user_folder("scenes"))]
+        started = Client(wanted, preferences.ROOT, log_path=preferences.log_path(), arguments=scenes)
+        _connection = _Connection(started, wanted, started.submit("hello", {"protocol": PROTOCOL_VERSION}))
+    return _connection.client
+
+
+def check() -> None:
+    """Raise what the server's greeting had to say, if it has come and was an error. Never waits."""
+    if _connection is not None and _connection.greeting.done:
+        try:
+            _connection.greeting.result(0)
+        except Exception:
+            close()  # the next attempt starts anew, perhaps with another Python
+            raise
 
 
 def close() -> None:
     """End the server, if it runs."""
-    global _client
-    if _client is not None:
-        _client.close()
-        _client = None
+    global _connection
+    if _connection is not None:
+        _connection.client.close()
+        _connection = None

@@ -20,14 +20,12 @@ from .labelling import LabelOptions, Outcome, label_cameras
 class HeadlessOptions:
     """What to label and where the results go.
 
-    blend: file to open, or None for the one that is open.
-    cameras: "all", "selected", "animated", or camera names with commas between.
+    blend: file to open, or None for the one that is open. strict: write the PLY without labels.
     """
 
     out: Path
     label: LabelOptions
     blend: Path | None = None
-    cameras: str = "all"
     strict: bool = False
 
 

@@ -49,8 +49,8 @@ def label_cameras(context: bpy.types.Context, options: LabelOptions) -> Generato
     """The whole job on the open scene."""
     if not options.result_name.strip():
         raise InvalidInput("The result has no name.", "Give it one; its collection is called so.")
-    connection.client()  # a missing server is said before anything is rendered
     shots = choose_cameras(context, options.camera_source, names=options.camera_names)
+    connection.client()  # a missing server is said before anything is rendered; it starts up meanwhile
     captured = yield from capture_steps(context, shots, options)
     outcome = yield from predict_steps(captured, options, replaced_result(context.scene, options.result_name))
     yield Step("Import", 0.0, f"{len(outcome.scene.gaussians):,} Gaussians")
@@ -77,6 +77,7 @@ def capture_steps(
     with CaptureSession(context, settings) as session:
         for place, shot in enumerate(shots):
             yield Step("Capture", place / len(shots), f"{shot.name} ({place + 1} of {len(shots)})")
+            connection.check()
             views.append(session.render(shot))
         return Captured(views, session.instances, session.labels)
 
@@ -105,7 +106,7 @@ def server_steps(
     verb: str, params: Mapping[str, Any], arrays: Arrays | None = None
 ) -> Generator[Step, None, tuple[dict[str, Any], Arrays]]:
     """Ask the server and wait for its answer, step by step; closing the steps cancels the request."""
-    call = connection.client().submit(verb, params, arrays or {})
+    call = connection.client().submit(verb, params, arrays)
     try:
         while not call.done:
             told = call.progress

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Generator
-from pathlib import Path
 
 import bpy
 import numpy as np
 import numpy.typing as npt
 
 from ..core.labels import label_colour
-from ..core.protocol import Pictures, pack_camera, unpack_pictures
-from ..core.scene import SemanticScene, write_scene
+from ..core.protocol import Pictures, pack_camera, pack_scene, unpack_pictures
+from ..core.scene import SemanticScene
 from . import connection
 from .build import Result, read_gaussians
 from .capture import scene_camera
@@ -33,10 +31,9 @@ def render_result(context: bpy.types.Context, result: Result, picture: str) -> G
     """Rasterize a result, as its objects are now, through the scene's active camera at the scene's resolution."""
     camera = scene_camera(context.scene)
     scene = read_gaussians(result.collection)
-    with tempfile.TemporaryDirectory(prefix="splatonym-") as folder:
-        # The objects may have been edited since the server predicted them, so it gets them anew.
-        write_scene(folder, scene)
-        data, _ = yield from server_steps("load", {"folder": str(Path(folder).resolve())})
+    # The objects may have been edited since the server predicted them, so it gets them anew.
+    fields, arrays = pack_scene(scene)
+    data, _ = yield from server_steps("put", {"scene": fields}, arrays)
     try:
         _, arrays = yield from server_steps("render", {"scene": data["id"], "cameras": [pack_camera(camera)]})
     finally:

@@ -23,7 +23,7 @@ BPY_LIBRARIES = "libx11-6 libxi6 libxxf86vm1 libxfixes3 libxrender1 libxkbcommon
 ENVIRONMENTS = {
     "server": ("3.11", ["server.txt", "server-dev.txt"], [], "torch"),
     "blender": ("3.11", ["blender.txt"], [], "bpy"),
-    "blender-4.2": ("3.11", [], ["bpy==4.2.23", "pytest==9.2.0", "hypothesis==6.170.15"], "bpy"),
+    "blender-4.2": ("3.11", [], ["bpy==4.2.23", "numpy==1.26.4", "pytest==9.2.0", "hypothesis==6.170.15"], "bpy"),
     "blender-5.0": ("3.11", [], ["bpy==5.0.1", "pytest==9.2.0", "hypothesis==6.170.15"], "bpy"),
     "blender-5.2": ("3.13", [], ["bpy==5.2.3", "pytest==9.2.0", "hypothesis==6.170.15"], "bpy"),
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -60,10 +61,28 @@ def main() -> int:
 
 
 def label(args: argparse.Namespace) -> int:
-    from splatonym.addon.headless import label_file
+    from splatonym.addon.headless import HeadlessOptions, label_file
+    from splatonym.addon.labelling import LabelOptions
+    from splatonym.addon.preferences import INTERPRETER_VARIABLE
 
-    outcome = label_file(args, tell=lambda step: print(f"[{step.stage}] {step.text}", flush=True))
-    print(f"{len(outcome.scene.gaussians):,} Gaussians in {args.out}")
+    if args.server_python:
+        os.environ[INTERPRETER_VARIABLE] = str(args.server_python)
+    sources = {"all": "ALL", "selected": "SELECTED", "animated": "ACTIVE_ANIMATED"}
+    names = () if args.cameras in sources else tuple(name.strip() for name in args.cameras.split(","))
+    options = LabelOptions(
+        result_name=args.name,
+        camera_source=sources.get(args.cameras, "ALL"),
+        camera_names=names,
+        resolution=args.resolution,
+        samples=args.samples,
+        engine=args.engine.upper(),
+        predictor=args.predictor,
+        label_source=args.label_source,
+        label_set=args.label_set,
+    )
+    headless = HeadlessOptions(out=args.out.resolve(), label=options, blend=args.blend, strict=args.strict)
+    outcome = label_file(headless, tell=lambda step: print(f"[{step.stage.lower()}] {step.text}", flush=True))
+    print(f"{len(outcome.scene.gaussians):,} Gaussians in {args.out}. {outcome.notes}".strip())
     for name, count in outcome.scene.counts().items():
         print(f"  {name:<16} {count:>9,}")
     return 0

@@ -34,6 +34,9 @@ def start():
         (bpy.data.collections[parent] if parent else scene.collection).children.link(collection)
         if label:
             collection['semantic_class'] = label
+    for space in (s for screen in bpy.data.screens for area in screen.areas for s in area.spaces):
+        if space.type == 'FILE_BROWSER' and space.params:
+            space.params.directory = b'//'      # not this machine's home folder
     return scene
 
 

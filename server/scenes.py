@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scenes that the server knows, by id: in memory as long as there is room, and in a folder, so that a restarted server goes on.
+"""The scenes that the server knows, by id: in memory while there is room, and in a folder, so that a restarted server goes on.
 
 An id is the scene's name as a slug and six random hex digits, "living-room-3fa94c". On disk it is the name of a folder as
-`write_scene` makes it. Without a folder the scenes are in memory alone, and those least used lately are forgotten beyond the bound.
+`write_scene` makes it. Without a folder the scenes are in memory alone; beyond the bound those used longest ago are forgotten.
 """
 
 from __future__ import annotations
@@ -40,9 +40,12 @@ class SceneStore:
         self._memory_bytes = memory_bytes
         self._memory: OrderedDict[str, SemanticScene] = OrderedDict()
 
-    def add(self, scene: SemanticScene, replaced: str = "", *, keep: bool = True) -> str:
-        """Take a scene in, under a new id or in the place of another; `keep` on disk. A disk that refuses raises InvalidFile."""
-        number = checked_id(replaced) if replaced else new_id(scene.name)
+    def add(self, scene: SemanticScene, number: str = "", *, keep: bool = True) -> str:
+        """Take a scene in under an id, in the place of the one that has it; "" makes a new one. Gives the id.
+
+        A disk that refuses raises InvalidFile; the scene is in memory then. `keep=False` leaves the disk alone.
+        """
+        number = checked_id(number) if number else new_id(scene.name)
         self._remember(number, scene)
         if keep and self._folder is not None:
             write_scene_whole(self._folder / number, scene)
@@ -121,9 +124,10 @@ def scene_bytes(scene: SemanticScene) -> int:
 
 def write_scene_whole(folder: Path, scene: SemanticScene, *, strict: bool = False) -> None:
     """As `write_scene`, but both files or neither: on an error the folder is as before, and gone if it was not there."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made: list[Path] = []
     stage = folder / f".splatonym-{secrets.token_hex(4)}"
     try:
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         write_scene(stage, scene, strict=strict)
         for name in (PLY_NAME, LABELS_NAME):
             (stage / name).replace(folder / name)

@@ -6,8 +6,8 @@
   gone, however it went) ends the process at once, in the middle of whatever it does: no orphan stays behind.
 - A writer thread sends answers, so that work never waits for a slow reader. Of progress only the newest waits to be sent.
 
-What a verb raises becomes a Failure and the service goes on. Where the stream itself breaks there is one Failure with id 0, a line
-in the log, and the exit code EXIT_BROKEN.
+What a verb raises becomes a Failure and the service goes on. Where the stream itself breaks there is one Failure with id 0, a
+line in the log, and the exit code EXIT_BROKEN.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def take_over_stdio() -> tuple[BinaryIO, BinaryIO]:
     os.close(empty)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    return source, sink  # type: ignore[return-value]  # FileIO, which mypy does not take for a BinaryIO
+    return source, sink
 
 
 class Outbox:
@@ -156,7 +156,8 @@ class Service:
             log(traceback.format_exc())
             if is_out_of_memory(error):
                 return failure(
-                    request.id, OutOfMemory(f"'{request.verb}' ran out of memory.", "Use fewer or smaller views, or fewer Gaussians.")
+                    request.id,
+                    OutOfMemory(f"'{request.verb}' ran out of memory.", "Use fewer or smaller views, or fewer Gaussians."),
                 )
             text = f"'{request.verb}' failed in the server: {type(error).__name__}: {error}"
             return failure(request.id, ServerFailure("internal", text, "This is a bug; the server's log has the details."))

@@ -46,6 +46,7 @@ DTYPES = {name: np.dtype(f"<{name}") for name in ("u1", "i1", "u2", "i4", "i8", 
 MAX_DIMENSIONS = 8
 _PIECE = 1 << 20
 """Bytes read and checked at a time: as much as a pipe holds."""
+_PAGE = 4096
 _WRITE = 1 << 28
 """Bytes written at a time: some systems refuse writes of 2 GiB and more."""
 
@@ -177,7 +178,7 @@ class FrameReader:
         return {spec.name: self._read_array(spec) for spec in specs}
 
     def _read_array(self, spec: ArraySpec) -> Array:
-        array = np.empty(spec.shape, DTYPES[spec.dtype])
+        array = aligned_empty(spec.shape, DTYPES[spec.dtype])
         flat = array.reshape(-1)
         target = memoryview(flat.view(np.uint8)) if flat.size else memoryview(b"")  # type: ignore[arg-type]
         floats, width = array.dtype.kind == "f", array.itemsize
@@ -225,6 +226,20 @@ class FrameReader:
             self._left -= got
 
 
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """As np.empty, but from the start of a memory page on.
+
+    A pipe's buffers are pages. numpy puts large arrays 16 bytes behind the start of one, and copying a page to an address that
+    differs from its own by so little, modulo 4096, is the slow case of many processors ("4K aliasing"): half the speed.
+    """
+    count = math.prod(shape) * dtype.itemsize
+    if count < _PIECE:
+        return np.empty(shape, dtype)
+    memory = np.empty(count + _PAGE, np.uint8)
+    start = -memory.ctypes.data % _PAGE
+    return memory[start : start + count].view(dtype).reshape(shape)
+
+
 def check_specs(announced: object, payload: int, limits: Limits) -> list[ArraySpec]:
     """The announced arrays, once their types, shapes, places and sizes hold together; nothing is allocated for them."""
     if not isinstance(announced, Sequence) or isinstance(announced, str):
@@ -265,13 +280,10 @@ def _check_spec(item: object) -> ArraySpec:
         raise BadArray(f"{_short(name)} is no name for an array.")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise UnknownDtype(f"The array '{name}' has the type {_short(dtype)}.", f"These travel: {', '.join(DTYPES)}.")
-    whole = isinstance(shape, list) and all(
-        isinstance(side, int) and not isinstance(side, bool) and side >= 0 for side in shape
-    )
-    if not whole or len(shape) > MAX_DIMENSIONS:
-        raise BadArray(
-            f"The array '{name}' has the shape {_short(shape)}.", f"Use up to {MAX_DIMENSIONS} whole numbers, 0 or more."
-        )
+    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
+        raise BadArray(f"The array '{name}' has the shape {_short(shape)}.", "A shape is a list of whole numbers from 0 on.")
+    if len(shape) > MAX_DIMENSIONS:
+        raise BadArray(f"The array '{name}' has {len(shape)} dimensions.", f"At most {MAX_DIMENSIONS} are used.")
     return ArraySpec(name, dtype, tuple(shape))
 
 

@@ -177,9 +177,10 @@ def small(picture):
     target = Path(bpy.path.abspath(picture.filepath)).parent / 'small.jpg'
     copy.file_format = 'JPEG'
     copy.save(filepath=str(target), quality=88)
+    sides = tuple(copy.size)
     bpy.data.images.remove(copy)
-    packed = bpy.data.images.load(str(target))
-    packed.name = name
-    packed.pack()
-    packed.filepath = f'//{name}.jpg'
+    packed = bpy.data.images.new(name, *sides)
+    packed.source, packed.filepath = 'FILE', f'//{name}.jpg'
+    data = target.read_bytes()
+    packed.pack(data=data, data_len=len(data))
     return packed

@@ -36,7 +36,7 @@ def add(name, label, collection, mesh, own=False):
     return obj
 
 
-def boxes(name, corners, materials, matrix=None, bevel=0):
+def boxes(name, corners, materials, matrix=None):
     """One mesh of boxes (low corner, high corner, index of the material)."""
     bm = bmesh.new()
     for low, high, index in corners:
@@ -44,8 +44,6 @@ def boxes(name, corners, materials, matrix=None, bevel=0):
         made = bmesh.ops.create_cube(bm, matrix=Matrix.Translation(middle) @ Matrix.Diagonal((*size, 1)))
         for face in {f for v in made['verts'] for f in v.link_faces}:
             face.material_index = index
-    if bevel:
-        bmesh.ops.bevel(bm, geom=bm.edges[:], offset=bevel, segments=1, affect='EDGES')
     return finish(name, bm, materials, matrix)
 
 

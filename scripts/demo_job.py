@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job on the demo room, inside Blender's Python; `demo.py` sets up the environments and calls this.
+
+    .venv-blender/bin/python scripts/demo_job.py --server-python .venv-server/bin/python --out demo_out
+
+Eight views are captured and predicted from, two more are held out and only compared with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import bpy
+import numpy as np
+from label_scene import ROOT, load_package
+
+ROOM = ROOT / "tests" / "data" / "demo_room.blend"
+HELD_OUT = ("View.008", "View.009")
+
+
+class Stages:
+    """Prints the stages as they come, and remembers how long each took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._name, self._start, self._told = "", time.perf_counter(), ("", "")
+
+    def tell(self, stage: str, text: str = "") -> None:
+        now = time.perf_counter()
+        if stage != self._name:
+            if self._name:
+                self.seconds[self._name] = self.seconds.get(self._name, 0.0) + now - self._start
+            self._name, self._start = stage, now
+        if (stage, text) != self._told:
+            self._told = (stage, text)
+            print(f"[{stage.lower()}] {text}", flush=True)
+
+
+def run(out: Path) -> dict[str, object]:
+    from splatonym.addon import connection, headless, jobs, labelling
+    from splatonym.addon.build import build_scene
+    from splatonym.addon.capture import choose_cameras
+    from splatonym.core import protocol
+    from splatonym.core.scene import write_json, write_scene
+
+    stages, start = Stages(), time.perf_counter()
+
+    def finish(work: jobs.Work) -> object:
+        return jobs.run_to_end(work, lambda step: stages.tell(step.stage, step.text))
+
+    headless.check_folder(out)
+    stages.tell("Server", "starting")
+    connection.client()
+    stages.tell("Open", ROOM.name)
+    headless.open_blend(ROOM)
+    options = labelling.LabelOptions(result_name="Demo room", camera_source="ALL", resolution=256, samples=16)
+    shots = choose_cameras(bpy.context, options.camera_source)
+    captured = finish(labelling.capture_steps(bpy.context, shots, options))
+    inputs = [view for view in captured.views if view.name not in HELD_OUT]
+    outcome = finish(labelling.predict_steps(replace(captured, views=inputs), options))
+
+    cameras = [view.camera for view in captured.views]
+    request = {"scene": outcome.result_id, "cameras": [protocol.pack_camera(camera) for camera in cameras]}
+    rendered_with, arrays = finish(labelling.server_steps("render", request))
+    pictures = protocol.unpack_pictures(cameras, arrays)
+
+    stages.tell("Import", f"{len(outcome.scene.gaussians):,} Gaussians")
+    build_scene(bpy.context.scene, outcome.scene, result_id=outcome.result_id)
+    stages.tell("Save", str(out))
+    headless.save_copy(out / "room.blend")
+    write_scene(out, outcome.scene)
+    stages.tell("Compare", "with Blender's own renders")
+    quality = compare(captured, pictures, outcome.scene.labels)
+    write_pictures(out / "pictures.npz", captured, pictures, outcome.scene.labels)
+    stages.tell("Done")
+    report = {
+        "settings": {
+            "file": ROOM.name,
+            "views": len(inputs),
+            "held_out": list(HELD_OUT),
+            "width": cameras[0].width,
+            "height": cameras[0].height,
+            "samples": options.samples,
+            "predictor": options.predictor,
+            "label_source": options.label_source,
+            "label_set": options.label_set,
+        },
+        "blender": bpy.app.version_string,
+        "cores": os.cpu_count(),
+        "device": outcome.report["device"],
+        "backend": outcome.report["backend"],
+        "seconds": {name: round(value, 3) for name, value in stages.seconds.items()},
+        "seconds_total": round(time.perf_counter() - start, 3),
+        "gaussians": len(outcome.scene.gaussians),
+        "counts": outcome.scene.counts(),
+        "quality": quality,
+        "server": outcome.report,
+        "render": rendered_with,
+    }
+    write_json(out / "report.json", report)
+    return report
+
+
+def truth_classes(view: object, instances: object, labels: object) -> np.ndarray:
+    """[H, W] uint8: the true label of each pixel, 255 where Blender saw nothing."""
+    table = np.full(max(instances, default=0) + 1, 255, np.uint8)
+    for number, instance in instances.items():
+        table[number] = labels.id_of(instance.class_name)
+    return table[view.index]
+
+
+def compare(captured: object, pictures: list, labels: object) -> dict[str, dict[str, float]]:
+    """Means over the held-out views and over the input views, against Blender's own renders."""
+    from splatonym.core import metrics
+
+    out = {}
+    for group, wanted in (("held_out", True), ("input", False)):
+        pairs = [(v, p) for v, p in zip(captured.views, pictures, strict=True) if (v.name in HELD_OUT) is wanted]
+        counts = sum(
+            metrics.confusion(p.classes, truth_classes(v, captured.instances, labels), len(labels)) for v, p in pairs
+        )
+        values = {
+            "psnr": [metrics.psnr(p.rgb, v.rgb) for v, p in pairs],
+            "ssim": [metrics.ssim(p.rgb, v.rgb) for v, p in pairs],
+            "depth_abs_rel": [metrics.depth_abs_rel(p.depth, v.depth) for v, p in pairs],
+        }
+        out[group] = {name: round(float(np.mean(v)), 4) for name, v in values.items()}
+        out[group]["miou"] = round(metrics.mean_iou(counts), 4)
+        out[group]["accuracy"] = round(metrics.accuracy(counts), 4)
+    return out
+
+
+def write_pictures(path: Path, captured: object, pictures: list, labels: object) -> None:
+    """What contact_sheet.py lays out; it runs in the environment that has an image library."""
+    arrays = {
+        "names": np.array([view.name for view in captured.views]),
+        "held_out": np.array([view.name in HELD_OUT for view in captured.views]),
+        "classes": np.array(labels.names),
+        "colours": labels.colours,
+    }
+    for k, (view, picture) in enumerate(zip(captured.views, pictures, strict=True)):
+        arrays |= {f"{k}.truth_rgb": view.rgb, f"{k}.rgb": picture.rgb, f"{k}.depth": picture.depth}
+        arrays |= {f"{k}.classes": picture.classes, f"{k}.truth_classes": truth_classes(view, captured.instances, labels)}
+    np.savez(path, **arrays)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server-python", type=Path, required=True, help="interpreter of the environment with torch")
+    parser.add_argument("--out", type=Path, default=ROOT / "demo_out")
+    arguments = parser.parse_args()
+    load_package()
+    import splatonym
+    from splatonym.addon.preferences import INTERPRETER_VARIABLE
+    from splatonym.core.errors import SplatonymError
+
+    os.environ[INTERPRETER_VARIABLE] = str(arguments.server_python)
+    splatonym.register()
+    try:
+        report = run(arguments.out)
+    except SplatonymError as error:
+        print(f"demo: error: {error.message}\n  {error.hint}", file=sys.stderr)
+        return 1
+    finally:
+        splatonym.unregister()
+    held_out = report["quality"]["held_out"]
+    print(f"[demo] {report['gaussians']:,} Gaussians in {report['seconds_total']:.1f} s on {report['device']} ({report['backend']})")
+    print(f"[demo] held-out views: {', '.join(f'{name} {value:.3f}' for name, value in held_out.items())}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

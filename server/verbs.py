@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The verbs of the server: what a request may ask for.
+
+    hello    {protocol}                      → {protocol, version, python, limits, and pipeline.capabilities}
+    predict  see core.protocol.pack_predict  → {id, scene, counts, report, warnings} and the scene's arrays
+    render   {scene, cameras, settings}      → {scene, cameras} and pictures, see core.protocol.unpack_pictures
+    query    {scene, class}                  → {scene, class, count} and "scores" [N] float32
+    put      {scene} and the scene's arrays  → {id}; in memory only
+    save     {scene, folder, strict}         → {folder}
+    load     {folder}                        → {id, scene, counts, warnings} and the scene's arrays
+    scenes   {}                              → {scenes: [{id, name, in_memory, on_disk}]}
+    forget   {scene}                         → {scene}
+
+`scene` is an id where a verb takes one, and the fields of core.protocol.pack_scene where one is given. `settings` of render are
+"background" (sRGB, three numbers 0..1), "near", "far", "eps2d", "antialiased". torch is imported by the verbs that need it.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..core import protocol
+from ..core.errors import InvalidFile, InvalidInput, NotAvailable
+from ..core.protocol import take, take_objects
+from ..core.scene import SemanticScene, read_scene
+from ..core.wire.errors import WrongVersion
+from ..core.wire.framing import Limits
+from ..core.wire.messages import Request
+from .job import Job
+from .scenes import SceneStore, checked_id, new_id, write_scene_whole
+from .service import Reply, Verb
+
+
+def verb_table(store: SceneStore, limits: Limits) -> dict[str, Verb]:
+    """All verbs, over one store of scenes."""
+    verbs = Verbs(store, limits)
+    names = ("hello", "predict", "render", "query", "put", "save", "load", "scenes", "forget")
+    return {name: getattr(verbs, name) for name in names}
+
+
+class Verbs:
+    """One method a verb."""
+
+    def __init__(self, store: SceneStore, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    def hello(self, request: Request, job: Job) -> Reply:
+        theirs = take(request.params, "protocol", int)
+        if theirs != protocol.PROTOCOL_VERSION:
+            raise WrongVersion(
+                f"The client speaks protocol {theirs}, the server {protocol.PROTOCOL_VERSION}.",
+                "Use the same version of Splatonym on both sides.",
+            )
+        from .pipeline import capabilities
+
+        own = {"protocol": protocol.PROTOCOL_VERSION, "version": __version__, "python": platform.python_version()}
+        return Reply({**capabilities(), **own, "limits": asdict(self._limits)})
+
+    def predict(self, request: Request, job: Job) -> Reply:
+        asked = protocol.unpack_predict(request.params, request.arrays)
+        if asked.scene:
+            checked_id(asked.scene)  # said before the work, not after it
+        from .pipeline import PredictRequest, predict
+
+        result = predict(
+            PredictRequest(
+                asked.name,
+                asked.views,
+                asked.labels,
+                asked.instances,
+                asked.predictor,
+                asked.label_source,
+                dict(asked.options or {}),
+            ),
+            job,
+        )
+        job.check()
+        return self._reply_with_scene(result.scene, asked.scene, {"report": result.report})
+
+    def render(self, request: Request, job: Job) -> Reply:
+        number = take(request.params, "scene", str)
+        scene = self._store.get(number)
+        cameras = [
+            protocol.unpack_camera(c, where=f"camera {k}") for k, c in enumerate(take_objects(request.params, "cameras"))
+        ]
+        settings = dict(take(request.params, "settings", dict, {}))
+        background = take_background(settings.pop("background", [0.0, 0.0, 0.0]))
+        from .rasterize.contract import RasterSettings
+        from .rendering import render_scene
+
+        known = {field: type(default) for field, default in asdict(RasterSettings()).items()}
+        if unknown := set(settings) - set(known):
+            raise InvalidInput(f"There is no render setting '{min(unknown)}'.", f"Settings: background, {', '.join(known)}.")
+        raster = RasterSettings(**{field: take(settings, field, known[field], where="the settings") for field in settings})
+        arrays: dict[str, protocol.Array] = {}
+        with job.stage("render"):
+            for place, view in enumerate(render_scene(scene, cameras, job, settings=raster, background=background)):
+                arrays |= protocol.pack_pictures(place, view)
+        return Reply({"scene": number, "cameras": len(cameras)}, arrays)
+
+    def query(self, request: Request, job: Job) -> Reply:
+        number, name = take(request.params, "scene", str), take(request.params, "class", str)
+        scene = self._store.get(number)
+        g = scene.gaussians
+        if g.label is None:
+            raise NotAvailable(f"The scene '{scene.name}' has no labels.", "Predict it with a label source.")
+        hit = g.label == scene.labels.id_of(name)
+        scores = np.where(hit, np.float32(1) if g.confidence is None else g.confidence, np.float32(0)).astype(np.float32)
+        return Reply({"scene": number, "class": name, "count": int(hit.sum())}, {"scores": scores})
+
+    def put(self, request: Request, job: Job) -> Reply:
+        scene = protocol.unpack_scene(take(request.params, "scene", dict), request.arrays)
+        return Reply({"id": self._store.add(scene, keep=False)})
+
+    def save(self, request: Request, job: Job) -> Reply:
+        folder = take_folder(request.params)
+        scene = self._store.get(take(request.params, "scene", str))
+        write_scene_whole(folder, scene, strict=take(request.params, "strict", bool, False))
+        return Reply({"folder": str(folder)})
+
+    def load(self, request: Request, job: Job) -> Reply:
+        return self._reply_with_scene(read_scene(take_folder(request.params)), "", {})
+
+    def scenes(self, request: Request, job: Job) -> Reply:
+        return Reply({"scenes": [asdict(entry) for entry in self._store.entries()]})
+
+    def forget(self, request: Request, job: Job) -> Reply:
+        number = take(request.params, "scene", str)
+        self._store.forget(number)
+        return Reply({"scene": number})
+
+    def _reply_with_scene(self, scene: SemanticScene, replaced: str, data: Mapping[str, Any]) -> Reply:
+        """Take a scene into the store and send it. A full disk costs a warning, not the work that the scene took."""
+        warnings: list[str] = []
+        number = replaced or new_id(scene.name)
+        try:
+            self._store.add(scene, number)
+        except InvalidFile as error:
+            warnings.append(f"The server could not keep the scene for its next start: {error.message}")
+        fields, arrays = protocol.pack_scene(scene)
+        return Reply({"id": number, "scene": fields, "counts": scene.counts(), "warnings": warnings, **data}, arrays)
+
+
+def take_folder(params: Mapping[str, Any]) -> Path:
+    """The field "folder": an absolute path, since the server's working folder is nobody's business."""
+    folder = Path(take(params, "folder", str))
+    if not folder.is_absolute() or "\0" in str(folder):
+        raise InvalidInput(f"'{folder}' is not an absolute path.", "Give the whole path of the folder.")
+    return folder
+
+
+def take_background(value: object) -> tuple[float, float, float]:
+    """An sRGB colour, 0..1."""
+    match value:
+        case [int() | float() as red, int() | float() as green, int() | float() as blue]:
+            colour = (float(red), float(green), float(blue))
+            if all(0 <= part <= 1 for part in colour):
+                return colour
+    raise InvalidInput(f"The background {str(value)[:80]} is no colour.", "Give three numbers from 0 to 1.")

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A registered add-on in an empty Blender, and the demo room; every test leaves neither server nor files behind."""
+
+import os
+import tempfile
+from pathlib import Path
+
+_USER = tempfile.TemporaryDirectory(prefix="splatonym-e2e-")
+os.environ["BLENDER_USER_RESOURCES"] = _USER.name
+
+import bpy  # noqa: E402  (after its user folder is set)
+import pytest  # noqa: E402
+import splatonym  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVER_PYTHON = ROOT / ".venv-server" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+@pytest.fixture(scope="session")
+def server_python():
+    if not SERVER_PYTHON.exists():
+        pytest.skip(f"no server environment at {SERVER_PYTHON}: run python3 scripts/environments.py server")
+    return SERVER_PYTHON
+
+
+@pytest.fixture
+def addon(server_python, monkeypatch):
+    """The add-on, registered in an empty scene, with the server's interpreter known."""
+    from splatonym.addon.preferences import INTERPRETER_VARIABLE
+
+    monkeypatch.setenv(INTERPRETER_VARIABLE, str(server_python))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    splatonym.register()
+    yield splatonym.addon
+    splatonym.unregister()
+
+
+@pytest.fixture
+def small_room(addon):
+    """A box of four coloured walls' worth of things with three cameras; the work of a second."""
+    import math
+
+    scene = bpy.context.scene
+    scene.render.resolution_x = scene.render.resolution_y = 32
+    scene.render.engine = "CYCLES"
+    scene.world = bpy.data.worlds.new("World")
+    bpy.ops.mesh.primitive_plane_add(size=6)
+    bpy.context.object.name = "Floor"
+    bpy.ops.mesh.primitive_cube_add(size=1, location=(0, 0, 0.5))
+    bpy.context.object.name = "Cube.047"
+    bpy.context.object["semantic_class"] = "chair"
+    light = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
+    scene.collection.objects.link(light)
+    for k, angle in enumerate((-40, 0, 40)):
+        camera = bpy.data.objects.new(f"Camera {k}", bpy.data.cameras.new(f"Camera {k}"))
+        turn = math.radians(angle)
+        camera.location = (4 * math.sin(turn), -4 * math.cos(turn), 2.5)
+        camera.rotation_euler = (math.radians(65), 0, turn)
+        scene.collection.objects.link(camera)
+    scene.camera = bpy.data.objects["Camera 1"]
+    return scene
+
+
+def pytest_sessionfinish(session, exitstatus):
+    _USER.cleanup()
