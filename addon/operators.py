@@ -4,8 +4,6 @@
 Operators gather their settings, call one plain function, and report. A property that is not given takes the panel's value.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The add-on's preferences, and the two questions that depend on them: which Python runs the server, where do files go."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the panel remembers in the .blend: the settings of the next prediction."""
+"""What the panel remembers in the .blend: the settings of the next prediction.
 
-from __future__ import annotations
+(No postponed annotations here and in operators.py: Blender reads properties from the annotations' values.)
+"""
 
 import bpy
 

@@ -58,7 +58,7 @@ def run(out: Path) -> dict[str, object]:
     connection.client()
     stages.tell("Open", ROOM.name)
     headless.open_blend(ROOM)
-    options = labelling.LabelOptions(result_name="Demo room", camera_source="ALL", resolution=256, samples=16)
+    options = labelling.LabelOptions(result_name="Demo room", camera_source="ALL", resolution=256, samples=4)
     shots = choose_cameras(bpy.context, options.camera_source)
     captured = finish(labelling.capture_steps(bpy.context, shots, options))
     inputs = [view for view in captured.views if view.name not in HELD_OUT]

@@ -19,6 +19,7 @@ from ..core.scene import SemanticScene
 from .job import Job
 from .rasterize.contract import Backend, RasterSettings, choose
 
+NORM = True
 COVERED = 0.5
 """Alpha from which on a pixel has a depth, a class and an instance."""
 
@@ -61,7 +62,7 @@ def render_scene(
         covered = out.alpha >= COVERED
         instances = np.zeros_like(classes) if g.instance is None else frame.dominant_id(g.instance)[0]
         yield RenderedView(
-            rgb=np.rint(np.clip(out.features, 0, 1) * 255).astype(np.uint8),
+            rgb=np.rint(np.clip(out.features / np.where(covered & NORM, out.alpha, 1)[..., None], 0, 1) * 255).astype(np.uint8),
             depth=np.where(covered, out.depth, np.float32(0)),
             alpha=np.clip(out.alpha, 0, 1),
             classes=np.where(covered, classes, NOTHING).astype(np.uint8),

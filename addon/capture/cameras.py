@@ -47,6 +47,7 @@ def choose_cameras(context: bpy.types.Context, source: str = "SELECTED", *, name
     `names` takes cameras by name in place of `source`. No camera, or one that has no pinhole, raises InvalidInput.
     """
     scene, layer = context.scene, context.view_layer
+    layer.update()  # a script may have just added a camera
     if names:
         shots = [_still(_named(scene, name), scene) for name in dict.fromkeys(names)]
     elif source == "ACTIVE_ANIMATED":
@@ -116,7 +117,7 @@ def read_camera(camera: bpy.types.Object, width: int, height: int, scene: bpy.ty
 
 
 def upright(camera: bpy.types.Object) -> npt.NDArray[np.float64]:
-    """[4, 4] float64 camera-to-world, Blender's axes: a rotation that keeps where the camera looks and its up, and its place."""
+    """[4, 4] float64 camera-to-world, Blender's axes: a rotation that keeps its view direction and its up."""
     matrix = np.array(camera.matrix_world, dtype=np.float64)
     back, up = matrix[:3, 2], matrix[:3, 1]
     back = back / max(np.linalg.norm(back), 1e-30)

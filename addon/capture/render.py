@@ -5,7 +5,9 @@ Colour comes from any engine. Depth and instances always come from Cycles, at on
 engines have no exact pass for them, and passes of a render with many samples belong to the first of these, somewhere in the
 pixel.
 
-The scene given here is the session's own copy (session.py); `changed` keeps the two renders from disturbing each other.
+The scene given here is the session's own copy (session.py); `changed` keeps the two renders from disturbing each other. After
+a render Blender evaluates the context's scene anew at its frame, and what the person had changed but not keyed would be lost:
+so the render is called from the context of an empty scene.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,19 @@ _ONE_CENTRED_SAMPLE = {
     "use_guiding": False,
     "use_fast_gi": False,
 }
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the session renders: the copied scene, an empty one to call the render from, and a folder for the pictures."""
+
+    scene: bpy.types.Scene
+    nowhere: bpy.types.Scene
+    folder: Path
+
+    @property
+    def layer(self) -> bpy.types.ViewLayer:
+        return self.scene.view_layers[0]
 
 
 @contextmanager
@@ -76,7 +92,7 @@ def set_engine(scene: bpy.types.Scene, engine: str) -> None:
     )
 
 
-def prepare(scene: bpy.types.Scene, layer: bpy.types.ViewLayer, width: int, height: int) -> None:
+def prepare(scene: bpy.types.Scene, width: int, height: int) -> None:
     """Settings that both renders share: the size, no look, nothing that blurs, cuts or writes over the picture."""
     set_where_there(
         scene.render,
@@ -114,13 +130,16 @@ def prepare(scene: bpy.types.Scene, layer: bpy.types.ViewLayer, width: int, heig
     )
     scene.display.shading.use_dof = False
     scene.timeline_markers.clear()  # they would switch the camera
+    (layer,) = scene.view_layers
+    layer.name = "Layer"  # the files' channels begin with it
     for name in (p.identifier for p in layer.bl_rna.properties if p.identifier.startswith("use_pass_")):
         setattr(layer, name, name in ("use_pass_combined", "use_pass_cryptomatte_accurate"))
     set_where_there(layer, use=True, samples=0, use_motion_blur=False, use_freestyle=False)
 
 
-def render_colour(scene: bpy.types.Scene, engine: str, samples: int, denoise: bool, folder: Path) -> npt.NDArray[np.uint8]:
+def render_colour(stage: Stage, engine: str, samples: int, denoise: bool) -> npt.NDArray[np.uint8]:
     """[H, W, 3] uint8 sRGB."""
+    scene = stage.scene
     set_engine(scene, engine)
     set_where_there(scene.eevee, taa_render_samples=samples)
     enough = (name for name, count in _WORKBENCH_SAMPLES.items() if count >= samples)
@@ -130,18 +149,17 @@ def render_colour(scene: bpy.types.Scene, engine: str, samples: int, denoise: bo
             scene.cycles, samples=samples, time_limit=0.0, sample_offset=0, use_sample_subset=False, use_denoising=denoise
         )
     set_format(scene, "BMP", color_mode="RGB")
-    return read_bmp(render_file(scene, folder / "colour.bmp"))
+    return read_bmp(render_file(stage, "colour.bmp"))
 
 
-def render_geometry(
-    scene: bpy.types.Scene, layer: bpy.types.ViewLayer, folder: Path
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def render_geometry(stage: Stage) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Planar depth [H, W] float32, 0 for none, and Cryptomatte's hashes [H, W] float32, at the pixel centres."""
+    scene, layer = stage.scene, stage.layer
     set_engine(scene, "CYCLES")
     passes = {"use_pass_z": True, "use_pass_cryptomatte_object": True, "pass_cryptomatte_depth": 2, "use_volumes": False}
     with changed(scene.cycles, **_ONE_CENTRED_SAMPLE), changed(layer, **passes):
         set_format(scene, "OPEN_EXR_MULTILAYER", color_depth="32", exr_codec="NONE")
-        channels = read_exr(render_file(scene, folder / "geometry.exr"))
+        channels = read_exr(render_file(stage, "geometry.exr"))
     depth = channels[f"{layer.name}.Depth.Z"]
     depth[~((depth > 0) & (depth < 0.999 * scene.camera.data.clip_end))] = 0
     return depth, channels[f"{layer.name}.CryptoObject00.r"]
@@ -154,13 +172,14 @@ def set_format(scene: bpy.types.Scene, file_format: str, **values: Any) -> None:
     set_where_there(settings, color_management="FOLLOW_SCENE", **values)
 
 
-def render_file(scene: bpy.types.Scene, path: Path) -> Path:
+def render_file(stage: Stage, name: str) -> Path:
     """Render the scene into a file; a render that Blender refuses or breaks off raises NotAvailable."""
+    path = stage.folder / name
     path.unlink(missing_ok=True)
-    scene.render.filepath = str(path)
+    stage.scene.render.filepath = str(path)
     try:
-        with quiet():
-            result = bpy.ops.render.render(scene=scene.name, write_still=True)
+        with quiet(), bpy.context.temp_override(scene=stage.nowhere, view_layer=stage.nowhere.view_layers[0]):
+            result = bpy.ops.render.render(scene=stage.scene.name, write_still=True)
     except RuntimeError as error:
         why = str(error).strip().removeprefix("Error: ")
         raise NotAvailable(f"Blender could not render: {why}", "Try a render of your own (F12); it shows the same.") from error

@@ -30,7 +30,7 @@ from ...core.labels import LabelMap, preset
 from ...core.views import Instance, View
 from .cameras import Shot, check_pinhole, copy_lens, read_camera, scene_size, upright
 from .classes import InstanceTable
-from .render import prepare, render_colour, render_geometry, set_engine
+from .render import Stage, prepare, render_colour, render_geometry, set_engine
 
 NAME = "Splatonym Capture"
 RESULT_PROPERTY = "splatonym_result"
@@ -132,7 +132,7 @@ class CaptureSession:
         scene.animation_data_clear()  # it would set our settings back
         for layer in [layer for layer in scene.view_layers if layer.name != self._layer]:
             scene.view_layers.remove(layer)
-        prepare(scene, scene.view_layers[0], *self._size)
+        prepare(scene, *self._size)
         set_engine(scene, self._engine)
         if settings.depth or settings.index:
             set_engine(scene, "CYCLES")
@@ -143,38 +143,52 @@ class CaptureSession:
         scene.camera = bpy.data.objects.new(NAME, lens)
         undo.callback(_remove, "objects", scene.camera.name)
         scene.collection.objects.link(scene.camera)
+        nowhere = bpy.data.scenes.new(f"{NAME} (empty)")
+        self._nowhere = nowhere.name
+        undo.callback(_remove, "scenes", nowhere.name)
 
     def render(self, shot: Shot) -> View:
         """Render one view; it takes as long as it takes, and a cancel waits for its end."""
+        source, scene, nowhere = (bpy.data.scenes.get(name) for name in (self._source, self._scene, self._nowhere))
         try:
-            return self._render(shot, bpy.data.scenes[self._source], bpy.data.scenes[self._scene])
-        except (ReferenceError, KeyError) as error:
+            if source is None or scene is None or nowhere is None:
+                raise ReferenceError("a scene is gone")
+            return self._render(shot, source, Stage(scene, nowhere, self._folder))
+        except ReferenceError as error:  # what Blender raises for a datablock that is gone
             raise InvalidInput(
                 f"The scene or the camera of '{shot.name}' went away before it was rendered.",
                 "Do not undo or open a file meanwhile; then try again.",
             ) from error
 
-    def _render(self, shot: Shot, source: bpy.types.Scene, scene: bpy.types.Scene) -> View:
-        settings = self._settings
+    def _render(self, shot: Shot, source: bpy.types.Scene, stage: Stage) -> View:
+        settings, scene = self._settings, stage.scene
         check_pinhole(shot.camera)
         if shot.frame != scene.frame_current:
             scene.frame_set(shot.frame)
-        # The person's own frame is evaluated already, others are in the copy.
-        layer = source.view_layers[self._layer] if shot.frame == source.frame_current else scene.view_layers[0]
-        layer.update()
-        seen = shot.camera.evaluated_get(layer.depsgraph)
+        seen = shot.camera.evaluated_get(self._evaluated(shot.frame, source, stage))
         copy_lens(scene.camera.data, seen.data)
         scene.camera.matrix_world = Matrix(upright(seen).tolist())
         camera = read_camera(seen, *self._size, scene)
 
-        rgb = render_colour(scene, self._engine, settings.samples, settings.denoise, self._folder)
+        rgb = render_colour(stage, self._engine, settings.samples, settings.denoise)
         depth = index = None
         if settings.depth or settings.index:
-            depth, hashes = render_geometry(scene, scene.view_layers[0], self._folder)
+            depth, hashes = render_geometry(stage)
             index = self._table.numbers(hashes)
         view = View(shot.name, camera, rgb, depth if settings.depth else None, index if settings.index else None)
         view.validate()
         return view
+
+    def _evaluated(self, frame: int, source: bpy.types.Scene, stage: Stage) -> bpy.types.Depsgraph:
+        """Where cameras are evaluated at a frame: the person's own frame in their view layer, any other in the copy's.
+
+        The copy's layer is never updated by itself: that would write its animation into the file's objects.
+        """
+        layer = source.view_layers.get(self._layer)
+        if layer is None or frame != source.frame_current:
+            return stage.layer.depsgraph
+        layer.update()
+        return layer.depsgraph
 
 
 def capture(
@@ -195,7 +209,7 @@ def capture(
 
 def empty_views(views: Sequence[View]) -> list[str]:
     """The names of views that show no surface at all."""
-    return [v.name for v in views if not any(seen.any() for seen in (v.depth, v.index) if seen is not None)]
+    return [v.name for v in views if any(p is not None and not p.any() for p in (v.depth, v.index))]
 
 
 def _leave_results_out(layer: bpy.types.ViewLayer, undo: ExitStack) -> None:

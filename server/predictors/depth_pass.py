@@ -34,7 +34,10 @@ class Settings:
     foot_power: float = 2.0
     tolerance: float = 0.01
     absorb: float = 0.6
-    rounds: int = 0
+    rounds: int = 2
+    score_edge: float = 2.0
+    score_facing: float = 0.5
+    absorb_tol: float = 1.0
     gain: float = 1.0
     size_edge: float = 1.0
 
@@ -62,7 +65,7 @@ class DepthPass:
                     pieces.append(unproject(view, number, settings))
         points = Points.concatenate(pieces)
         with job.stage("fuse"):
-            keep = ~contradicted(points, views, settings.tolerance, settings.absorb, job)
+            keep = ~contradicted(points, views, settings.tolerance, settings.absorb, job, settings.absorb_tol)
             merged = merge(points.select(keep), settings.cell)
         gaussians = to_gaussians(merged, settings)
         if settings.rounds:
@@ -90,12 +93,17 @@ def unproject(view: View, number: int, settings: Settings) -> Points:
         normal=s.normals[valid] @ R.T,
         ray=s.rays[valid] @ R.T,
         footprint=s.footprint[valid],
+        score=_score(s, edge, settings)[valid],
         colour=view.rgb[valid] / 255.0,
         weight=w[valid],
         shrink=np.where(edge, settings.size_edge, 1.0)[valid],
         opacity=np.where(edge, settings.opacity_edge, settings.opacity)[valid],
         view=np.full(valid.sum(), number, np.int32),
     )
+
+
+def _score(s, edge, settings):
+    return s.footprint * np.where(edge, settings.score_edge, 1.0) / np.maximum(s.facing, 0.1) ** settings.score_facing
 
 
 def to_gaussians(p: Points, settings: Settings) -> GaussianArrays:

@@ -22,6 +22,7 @@ class Points:
     normal: Array
     ray: Array
     footprint: Array
+    score: Array
     colour: Array
     weight: Array
     opacity: Array
@@ -39,7 +40,7 @@ class Points:
         return Points(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Points)})
 
 
-def contradicted(points: Points, views: Sequence[View], tolerance: float, absorb: float, job: Job):
+def contradicted(points: Points, views: Sequence[View], tolerance: float, absorb: float, job: Job, absorb_tol=1.0):
     votes = np.ones(len(points))
     absorbed = np.zeros(len(points), bool)
     for number, view in enumerate(views):
@@ -56,7 +57,15 @@ def contradicted(points: Points, views: Sequence[View], tolerance: float, absorb
         through = near & (found > own + 2 * tol)
         votes[others] += agree
         votes[others] -= through
-        absorbed[others] |= agree & (foot < absorb * points.footprint[others])
+        mine = points.view == number
+        best = np.full(view.depth.size, np.inf)
+        best[np.flatnonzero(view.depth.reshape(-1) > 0)] = points.score[mine]
+        px, _ = view.camera.project(points.position[others])
+        with np.errstate(invalid="ignore"):
+            px = np.where(near[:, None], px, 0).astype(np.int64)
+        theirs = best[px[:, 1] * view.camera.width + px[:, 0]]
+        agree = near & (np.abs(found - own) <= tol * absorb_tol)
+        absorbed[others] |= agree & (theirs < absorb * points.score[others])
     return (votes < 0) | absorbed
 
 
@@ -76,4 +85,4 @@ def merge(p: Points, cell: float) -> Points:
         return np.stack([mean(c) for c in a.T], 1)
     best = np.zeros(n, np.int64)
     best[inv[np.argsort(p.weight)]] = np.argsort(p.weight)
-    return Points(mean(p.position), mean(p.normal), p.ray[best], p.footprint[best], mean(p.colour), w, p.opacity[best], p.shrink[best], p.view[best])
+    return Points(mean(p.position), mean(p.normal), p.ray[best], p.footprint[best], p.score[best], mean(p.colour), w, p.opacity[best], p.shrink[best], p.view[best])

@@ -12,7 +12,7 @@ import pytest
 
 _USER = tempfile.TemporaryDirectory(prefix="splatonym-blender-user-")
 os.environ["BLENDER_USER_RESOURCES"] = _USER.name
-os.environ["BLENDER_USER_EXTENSIONS"] = os.path.join(_USER.name, "extensions")
+os.environ["BLENDER_USER_EXTENSIONS"] = f"{_USER.name}/extensions"
 
 import bpy  # noqa: E402 (the variables come first)
 

@@ -105,6 +105,22 @@ def test_c_ordered_arrays_are_sent_from_where_they_lie():
     assert np.frombuffer(view, "<f4")[0] == 42
 
 
+@pytest.mark.parametrize("size", [0, 1, 5000, 1 << 20, 10 << 20])
+def test_blocks_begin_with_a_page(size):
+    block = framing.aligned_block(size)
+    assert block.shape == (size,) and block.flags.writeable
+    assert block.ctypes.data % (4096 if size < 4 << 20 else 2 << 20) == 0
+
+
+def test_arrays_of_a_frame_do_not_overlap():
+    arrays = {str(k): np.full((k * 1000 + 1,), k, "<f8") for k in range(6)}
+    back = read(written(pack_frame({}, arrays, Limits())))[1]
+    for array in back.values():
+        array += 100
+    assert all((back[name] == array + 100).all() for name, array in arrays.items())
+    assert all(array.ctypes.data % 64 == 0 for array in back.values())
+
+
 def test_a_sink_may_take_less_than_it_is_given():
     class Narrow(io.BytesIO):
         def write(self, data):
