@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Gaussians as point attributes, and back.
+
+Two sets of names, chosen by Blender's version, so that other tools know the points without asking us:
+
+| what       | Blender 5.2 and later (native splats)     | before (3DGS files, other splat add-ons)      |
+|------------|-------------------------------------------|-----------------------------------------------|
+| position   | `position`                                | `position`                                    |
+| scale      | `scale` FLOAT_VECTOR, linear              | `scale_0..2` FLOAT, logarithms                |
+| rotation   | `rotation` QUATERNION wxyz                | `rot_0..3` FLOAT, wxyz                        |
+| colour     | `radiance:base` FLOAT4, f_dc in rgb       | `f_dc_0..2` FLOAT                             |
+| opacity    | `radiance:base` FLOAT4, 0..1 in alpha     | `opacity` FLOAT, a logit                      |
+| harmonics  | `radiance:sh_0..` FLOAT_VECTOR            | `f_rest_0..` FLOAT, channel after channel     |
+| class      | `semantic_class` INT                      | the same                                      |
+| instance   | `instance_id` INT, 0 for none             | the same                                      |
+| confidence | `confidence` FLOAT, 0..1                  | the same                                      |
+
+`radius` is Blender's own: what a point is drawn with where nothing else draws it. Reading accepts both sets in every version,
+since a .blend may be older than the Blender that opens it. Colour means f_dc as in `core.gaussians`.
+
+A table is a dict from attribute name to (Blender's type, array): [N] or [N, C], float32 or int32, always contiguous, because
+Blender copies those ten times faster than others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import bpy
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import InvalidInput
+from ...core.gaussians import GaussianArrays
+
+Array = npt.NDArray[np.generic]
+Table = dict[str, tuple[str, Array]]
+
+NATIVE = bpy.app.version >= (5, 2, 0)
+"""Whether new points get the names of Blender's native splats."""
+
+CLASS, INSTANCE, CONFIDENCE = "semantic_class", "instance_id", "confidence"
+
+_LOGIT_LIMIT = 15.0
+_SMALLEST = np.float32(1e-12)
+_DATA_KEYS = {
+    "FLOAT_VECTOR": ("vector", 3),
+    "FLOAT4": ("vector", 4),
+    "QUATERNION": ("value", 4),
+    "FLOAT": ("value", 1),
+    "INT": ("value", 1),
+}
+
+
+def encode(gaussians: GaussianArrays) -> Table:
+    """All attributes of Gaussians, in their order."""
+    g = gaussians
+    table: Table = {"position": ("FLOAT_VECTOR", g.means), "radius": ("FLOAT", _radius(g.scales))}
+    table |= _encode_native(g) if NATIVE else _encode_classic(g)
+    if g.label is not None:
+        table[CLASS] = ("INT", g.label)
+    if g.instance is not None:
+        table[INSTANCE] = ("INT", g.instance)
+    if g.confidence is not None:
+        table[CONFIDENCE] = ("FLOAT", g.confidence)
+    return {name: (kind, np.ascontiguousarray(array)) for name, (kind, array) in table.items()}
+
+
+def part(table: Table, start: int, stop: int) -> Table:
+    """The rows start..stop of a table, without a copy."""
+    return {name: (kind, array[start:stop]) for name, (kind, array) in table.items()}
+
+
+def write(data: bpy.types.ID, table: Table) -> None:
+    """Set the attributes of a mesh or a point cloud that has as many points as the table has rows."""
+    for name, (kind, array) in table.items():
+        attribute = data.attributes.get(name) or data.attributes.new(name, kind, "POINT")
+        attribute.data.foreach_set(_DATA_KEYS[kind][0], array.reshape(-1))
+
+
+def is_points(data: bpy.types.ID | None) -> bool:
+    """Whether a point cloud or mesh holds Gaussians under either set of names."""
+    if not isinstance(data, (bpy.types.PointCloud, bpy.types.Mesh)):
+        return False
+    return "radiance:base" in data.attributes or "f_dc_0" in data.attributes
+
+
+def count(data: bpy.types.ID) -> int:
+    """How many points."""
+    return len(data.points if isinstance(data, bpy.types.PointCloud) else data.vertices)
+
+
+def decode(data: bpy.types.ID) -> GaussianArrays:
+    """The Gaussians of a point cloud or mesh; missing or misshapen attributes raise InvalidInput."""
+    n = count(data)
+    native = "radiance:base" in data.attributes
+    rotation = _get(data, "rotation", "QUATERNION") if native else _columns(data, "rot_", 4)
+    lengths = np.linalg.norm(rotation, axis=1, keepdims=True)
+    rotation = np.where(lengths > 1e-6, rotation / np.maximum(lengths, 1e-6), np.float32([1, 0, 0, 0]))
+    if native:
+        base = _get(data, "radiance:base", "FLOAT4")
+        rest = [_get(data, name, "FLOAT_VECTOR") for name in _numbered(data, "radiance:sh_")]
+        sh = np.stack([base[:, :3], *rest], axis=1)
+        opacities, scales = base[:, 3], _get(data, "scale", "FLOAT_VECTOR")
+    else:
+        names = list(_numbered(data, "f_rest_"))
+        rest = _columns(data, "f_rest_", len(names)).reshape(n, 3, len(names) // 3).transpose(0, 2, 1)
+        sh = np.concatenate([_columns(data, "f_dc_", 3)[:, None], rest], axis=1)
+        opacities = 1 / (1 + np.exp(-_get(data, "opacity", "FLOAT").astype(np.float64)))
+        scales = np.exp(_columns(data, "scale_", 3))
+    gaussians = GaussianArrays(
+        means=_get(data, "position", "FLOAT_VECTOR"),
+        quats=np.ascontiguousarray(rotation, np.float32),
+        scales=np.maximum(scales, _SMALLEST),
+        opacities=np.clip(opacities, 0, 1).astype(np.float32),
+        sh=np.ascontiguousarray(sh, np.float32),
+        label=_get(data, CLASS, "INT") if CLASS in data.attributes else None,
+        instance=_get(data, INSTANCE, "INT") if INSTANCE in data.attributes else None,
+        confidence=_get(data, CONFIDENCE, "FLOAT") if CONFIDENCE in data.attributes else None,
+    )
+    gaussians.validate()
+    return gaussians
+
+
+def _encode_native(g: GaussianArrays) -> Table:
+    base = np.concatenate([g.sh[:, 0], g.opacities[:, None]], axis=1)
+    table: Table = {
+        "scale": ("FLOAT_VECTOR", g.scales),
+        "rotation": ("QUATERNION", g.quats),
+        "radiance:base": ("FLOAT4", base),
+    }
+    return table | {f"radiance:sh_{k}": ("FLOAT_VECTOR", g.sh[:, k + 1]) for k in range(g.sh.shape[1] - 1)}
+
+
+def _encode_classic(g: GaussianArrays) -> Table:
+    with np.errstate(divide="ignore"):
+        logit = np.log(g.opacities) - np.log1p(-g.opacities)
+    columns = {f"f_dc_{k}": g.sh[:, 0, k] for k in range(3)}
+    rest = g.sh[:, 1:].transpose(0, 2, 1).reshape(len(g), 3 * (g.sh.shape[1] - 1))
+    columns |= {f"f_rest_{k}": rest[:, k] for k in range(rest.shape[1])}
+    columns["opacity"] = np.clip(logit, -_LOGIT_LIMIT, _LOGIT_LIMIT)
+    log_scales = np.log(g.scales)
+    columns |= {f"scale_{k}": log_scales[:, k] for k in range(3)}
+    columns |= {f"rot_{k}": g.quats[:, k] for k in range(4)}
+    return {name: ("FLOAT", array) for name, array in columns.items()}
+
+
+def _radius(scales: npt.NDArray[np.float32]) -> Array:
+    """[N, 3] -> [N]: the mean of the two largest, which for a flat Gaussian is the size of its disc."""
+    return (scales.sum(axis=1) - scales.min(axis=1)) * np.float32(0.5)
+
+
+def _numbered(data: bpy.types.ID, prefix: str) -> Iterator[str]:
+    """prefix0, prefix1, ... as far as they are there without a gap."""
+    number = 0
+    while f"{prefix}{number}" in data.attributes:
+        yield f"{prefix}{number}"
+        number += 1
+
+
+def _columns(data: bpy.types.ID, prefix: str, number: int) -> npt.NDArray[np.float32]:
+    """[N, number] float32 of numbered FLOAT attributes."""
+    out = np.empty((count(data), number), np.float32)
+    for k in range(number):
+        out[:, k] = _get(data, f"{prefix}{k}", "FLOAT")
+    return out
+
+
+def _get(data: bpy.types.ID, name: str, kind: str) -> Array:
+    """[N] or [N, C] of one point attribute."""
+    attribute = data.attributes.get(name)
+    if attribute is None or attribute.data_type != kind or attribute.domain != "POINT":
+        found = "missing" if attribute is None else f"{attribute.data_type} on {attribute.domain}"
+        raise InvalidInput(
+            f"The point attribute '{name}' of '{data.name}' is {found}, not {kind} on POINT.", "Import the result again."
+        )
+    key, width = _DATA_KEYS[kind]
+    n = count(data)
+    out = np.empty(n * width, np.int32 if kind == "INT" else np.float32)
+    attribute.data.foreach_get(key, out)
+    return out.reshape(n, width) if width > 1 else out
