@@ -28,6 +28,7 @@ STEPS = {
     "server": ("server", ["-m", "pytest", "tests/core", "tests/server", "tests/test_boundaries.py"]),
     "addon": ("blender", ["-m", "pytest", "tests/core", "tests/addon"]),
     "e2e": ("blender", ["-m", "pytest", "tests/e2e"]),
+    "gui": ("blender", ["-m", "pytest", "tests/gui"]),
 }
 
 

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, NoReturn
 from ..core.errors import Cancelled, NotAvailable, SplatonymError
 from ..core.wire.errors import BadMessage, BrokenStream, OutOfMemory, ServerFailure, WireError
 from ..core.wire.framing import Arrays, Frame, FrameReader, Limits, Sink, Source
-from ..core.wire.messages import Cancel, Failure, Progress, Request, Result, pack, read_message
+from ..core.wire.messages import Cancel, Failure, Message, Progress, Request, Result, pack, read_message
 from .job import Job
 
 EXIT_BROKEN = 2
@@ -104,6 +104,7 @@ class Outbox:
                 newest = None if self._answers else self._progress.pop(next(iter(self._progress)))
                 frame = self._answers.popleft() if newest is None else pack(newest)
             frame.write_to(self._sink)
+            del frame  # its arrays
             if newest is not None:
                 with self._changed:
                     self._changed.wait_for(lambda: self._answers, PROGRESS_INTERVAL)
@@ -167,15 +168,21 @@ class Service:
             self._outbox.write_forever()
         except OSError as error:
             self._end(0, f"nobody reads the answers any more ({error.strerror}); ending")
+        finally:
+            self._end(EXIT_BROKEN, f"the writer failed; ending\n{traceback.format_exc()}")
 
     def _listen(self) -> None:
+        """The reader thread. Should it fail by a bug of ours, the process ends: a server that hears nothing must not stay."""
+        try:
+            self._take_messages()
+        finally:
+            self._end(EXIT_BROKEN, f"the reader failed; ending\n{traceback.format_exc()}")
+
+    def _take_messages(self) -> NoReturn:
         reader = FrameReader(self._source, self._limits)
         while True:
             try:
-                message = read_message(reader)
-                if message is None:
-                    self._end(0, "the client closed the connection; ending")
-                self._dispatch(message)
+                self._dispatch(read_message(reader))  # kept by nobody while the next one is awaited: arrays are large
             except BrokenStream as error:
                 self._outbox.put_answer(0, failure(0, error))
                 self._outbox.wait_empty(1.0)
@@ -186,9 +193,11 @@ class Service:
             except OSError as error:
                 self._end(EXIT_BROKEN, f"the connection failed ({error.strerror}); ending")
 
-    def _dispatch(self, message: object) -> None:
-        """Queue a request or cancel one. (The reader keeps no message while it waits for the next: arrays are large.)"""
+    def _dispatch(self, message: Message | None) -> None:
+        """Queue a request, cancel one, or end with the source."""
         match message:
+            case None:
+                self._end(0, "the client closed the connection; ending")
             case Request(id=number):
                 job = Job(lambda stage, fraction, text: self._outbox.put_progress(_progress(number, stage, fraction, text)))
                 with self._changed:

@@ -158,7 +158,7 @@ def render_geometry(stage: Stage) -> tuple[npt.NDArray[np.float32], npt.NDArray[
     set_engine(scene, "CYCLES")
     passes = {"use_pass_z": True, "use_pass_cryptomatte_object": True, "pass_cryptomatte_depth": 2, "use_volumes": False}
     with changed(scene.cycles, **_ONE_CENTRED_SAMPLE), changed(layer, **passes):
-        set_format(scene, "OPEN_EXR_MULTILAYER", color_depth="32", exr_codec="NONE")
+        set_format(scene, "OPEN_EXR_MULTILAYER", color_depth="32", exr_codec="NONE", use_exr_interleave=True)
         channels = read_exr(render_file(stage, "geometry.exr"))
     depth = channels[f"{layer.name}.Depth.Z"]
     depth[~((depth > 0) & (depth < 0.999 * scene.camera.data.clip_end))] = 0

@@ -239,6 +239,14 @@ class Client:
 
     def _receive(self) -> None:
         """The reader thread: answers to calls, until the server is gone."""
+        broken: SplatonymError | None = ServerDied("The connection to the server failed by a bug of ours.", self._hint())
+        try:
+            broken = self._take_messages()
+        finally:
+            self._finish(broken)
+
+    def _take_messages(self) -> SplatonymError | None:
+        """Give every message to its call; returns at the end of the stream: None, or what broke it."""
         reader = FrameReader(self._stdout, self._limits)
         broken: SplatonymError | None = None
         with self._stdout:
@@ -249,6 +257,7 @@ class Client:
                         break
                     self._heard = True
                     broken = self._dispatch(message)
+                    del message  # its arrays, which are the call's alone now
                 except TruncatedFrame:
                     break
                 except WireError as error:
@@ -259,7 +268,7 @@ class Client:
                         call._end(error)
                 except OSError as error:
                     broken = ServerDied(f"The connection to the server failed: {error.strerror}.", self._hint())
-        self._finish(broken)
+        return broken
 
     def _dispatch(self, message: object) -> SplatonymError | None:
         """Give a message to its call; an error if it concerns the connection."""

@@ -178,7 +178,7 @@ class FrameReader:
         starts = [0]
         for spec in specs:
             starts.append(starts[-1] + -(-spec.bytes // _PAGE) * _PAGE)
-        block = aligned_block(starts.pop() if specs else 0)
+        block = aligned_block(starts.pop())
         return {
             spec.name: self._read_array(spec, block[start : start + spec.bytes])
             for spec, start in zip(specs, starts, strict=True)

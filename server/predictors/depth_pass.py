@@ -33,11 +33,11 @@ class Settings:
     facing_power: float = 1.0
     foot_power: float = 2.0
     tolerance: float = 0.01
-    absorb: float = 0.6
+    absorb: float = 0.95
     rounds: int = 2
     score_edge: float = 2.0
     score_facing: float = 0.5
-    absorb_tol: float = 1.0
+    absorb_tol: float = 0.5
     gain: float = 1.0
     size_edge: float = 1.0
 
@@ -72,6 +72,7 @@ class DepthPass:
             from .colour import back_project
             from ..rasterize.contract import choose
             from dataclasses import replace
+
             with job.stage("colour"):
                 c = back_project(gaussians, gaussians.rgb, views, settings.rounds, settings.gain, choose(), job)
                 gaussians = replace(gaussians, sh=sh_from_rgb(c))
@@ -96,8 +97,8 @@ def unproject(view: View, number: int, settings: Settings) -> Points:
         score=_score(s, edge, settings)[valid],
         colour=view.rgb[valid] / 255.0,
         weight=w[valid],
-        shrink=np.where(edge, settings.size_edge, 1.0)[valid],
-        opacity=np.where(edge, settings.opacity_edge, settings.opacity)[valid],
+        shrink=np.where(s.rim, settings.size_edge, 1.0)[valid],
+        opacity=np.where(s.rim, settings.opacity_edge, settings.opacity)[valid],
         view=np.full(valid.sum(), number, np.int32),
     )
 
@@ -122,8 +123,11 @@ def to_gaussians(p: Points, settings: Settings) -> GaussianArrays:
     scales = np.stack([base * stretch, base, base * settings.thin], 1)
     R = np.stack([along, side, n], -1)
     return GaussianArrays(
-        p.position.astype(np.float32), quaternions(R).astype(np.float32), scales.astype(np.float32),
-        p.opacity.astype(np.float32), sh_from_rgb(p.colour),
+        p.position.astype(np.float32),
+        quaternions(R).astype(np.float32),
+        scales.astype(np.float32),
+        p.opacity.astype(np.float32),
+        sh_from_rgb(p.colour),
     )
 
 
@@ -133,9 +137,14 @@ def quaternions(R: Array) -> Array:
     four = np.stack([1 + xx + yy + zz, 1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz], 1)
     a, b, c = R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]
     d, e, f = R[:, 1, 0] + R[:, 0, 1], R[:, 0, 2] + R[:, 2, 0], R[:, 2, 1] + R[:, 1, 2]
-    rows = np.stack([
-        np.stack([four[:, 0], a, b, c], 1), np.stack([a, four[:, 1], d, e], 1),
-        np.stack([b, d, four[:, 2], f], 1), np.stack([c, e, f, four[:, 3]], 1),
-    ], 1)
+    rows = np.stack(
+        [
+            np.stack([four[:, 0], a, b, c], 1),
+            np.stack([a, four[:, 1], d, e], 1),
+            np.stack([b, d, four[:, 2], f], 1),
+            np.stack([c, e, f, four[:, 3]], 1),
+        ],
+        1,
+    )
     q = rows[np.arange(len(R)), four.argmax(1)]
     return q / np.linalg.norm(q, axis=1, keepdims=True)

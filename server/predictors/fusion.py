@@ -79,10 +79,23 @@ def merge(p: Points, cell: float) -> Points:
     _, inv = np.unique(key, axis=0, return_inverse=True)
     n = inv.max() + 1
     w = np.bincount(inv, p.weight, n)
+
     def mean(a):
         if a.ndim == 1:
             return np.bincount(inv, a * p.weight, n) / w
         return np.stack([mean(c) for c in a.T], 1)
+
     best = np.zeros(n, np.int64)
     best[inv[np.argsort(p.weight)]] = np.argsort(p.weight)
-    return Points(mean(p.position), mean(p.normal), p.ray[best], p.footprint[best], p.score[best], mean(p.colour), w, p.opacity[best], p.shrink[best], p.view[best])
+    return Points(
+        mean(p.position),
+        mean(p.normal),
+        p.ray[best],
+        p.footprint[best],
+        p.score[best],
+        mean(p.colour),
+        w,
+        p.opacity[best],
+        p.shrink[best],
+        p.view[best],
+    )

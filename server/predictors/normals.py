@@ -35,6 +35,7 @@ class Surface:
     rays: Array
     footprint: Array
     edge: npt.NDArray[np.bool_]
+    rim: npt.NDArray[np.bool_]
 
     @property
     def facing(self) -> Array:
@@ -71,8 +72,8 @@ def surface(camera: Camera, depth: npt.NDArray[np.floating]) -> Surface:
         normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     normals = np.where(np.isfinite(normals).all(-1, keepdims=True), normals, -rays)
     normals = np.where((normals * rays).sum(-1, keepdims=True) > 0, -normals, normals)
-    edge = _edges(points, normals, EDGE_FOOTPRINTS * footprint + EDGE_DEPTH * z)
-    return Surface(points, normals, rays, footprint, edge)
+    edge, rim = _edges(points, normals, EDGE_FOOTPRINTS * footprint + EDGE_DEPTH * z)
+    return Surface(points, normals, rays, footprint, edge, rim)
 
 
 def _derivative(q: Array, axis: int) -> Array:
@@ -98,16 +99,17 @@ def _neighbour(values: Array, axis: int, step: int) -> Array:
     return out
 
 
-def _edges(points: Array, normals: Array, tolerance: Array) -> npt.NDArray[np.bool_]:
-    """Pixels of which a neighbour (of four) is off their plane, or has no depth."""
-    edge = np.zeros(points.shape[:2], dtype=bool)
+def _edges(points: Array, normals: Array, tolerance: Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Pixels of which a neighbour (of four) is off their plane or has no depth; and of those, where it lies behind the plane."""
+    edge, rim = np.zeros(points.shape[:2], dtype=bool), np.zeros(points.shape[:2], dtype=bool)
     for axis in (0, 1):
         for step in (-1, 1):
-            off = np.abs(((_neighbour(points, axis, step) - points) * normals).sum(-1))
+            height = ((_neighbour(points, axis, step) - points) * normals).sum(-1)
             with np.errstate(invalid="ignore"):
-                off_plane = ~(off <= tolerance)
+                behind, before = ~(height >= -tolerance), height > tolerance
             border = [slice(None), slice(None)]
             border[axis] = slice(0, 1) if step < 0 else slice(-1, None)
-            off_plane[tuple(border)] = False  # beyond the picture nothing is known
-            edge |= off_plane
-    return edge
+            behind[tuple(border)] = before[tuple(border)] = False  # beyond the picture nothing is known
+            edge |= behind | before
+            rim |= behind
+    return edge, rim

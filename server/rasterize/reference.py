@@ -60,7 +60,9 @@ class Reference:
 class ReferenceFrame:
     """Gaussians prepared for one camera; see contract.Frame."""
 
-    def __init__(self, gaussians: GaussianArrays, camera: Camera, settings: RasterSettings, job: Job, device: torch.device) -> None:
+    def __init__(
+        self, gaussians: GaussianArrays, camera: Camera, settings: RasterSettings, job: Job, device: torch.device
+    ) -> None:
         self._gaussians, self._camera, self._job, self._device = gaussians, camera, job, device
         self._pixels = camera.width * camera.height
         job.check()
@@ -105,7 +107,9 @@ class ReferenceFrame:
         self._fits(ids)
         known, place = np.unique(ids, return_inverse=True)
         places = torch.as_tensor(place.reshape(-1), device=self._device)
-        keys, weights = self._sums((pairs.gaussian.long() * len(known) + places.index_select(0, pairs.pixel), pairs.weight) for pairs in self._pairs())
+        keys, weights = self._sums(
+            (pairs.gaussian.long() * len(known) + places.index_select(0, pairs.pixel), pairs.weight) for pairs in self._pairs()
+        )
         found = known[keys % len(known)].astype(np.int32)
         keep = found != 0
         return IdWeights((keys // len(known)).astype(np.int32)[keep], found[keep], weights.astype(np.float32)[keep])
@@ -116,7 +120,9 @@ class ReferenceFrame:
             raise InvalidInput(f"Ids {ids.shape} do not fit {len(self._gaussians)} Gaussians.")
         known, place = np.unique(ids, return_inverse=True)
         places = torch.as_tensor(place.reshape(-1), device=self._device)
-        keys, weights = self._sums((pairs.pixel.long() * len(known) + places.index_select(0, pairs.gaussian), pairs.weight) for pairs in self._pairs())
+        keys, weights = self._sums(
+            (pairs.pixel.long() * len(known) + places.index_select(0, pairs.gaussian), pairs.weight) for pairs in self._pairs()
+        )
         pixels = keys // max(len(known), 1)
         order = np.lexsort((-weights, pixels))  # stable: the smaller id first among equals
         first = order[np.unique(pixels, return_index=True)[1]]
@@ -138,11 +144,16 @@ class ReferenceFrame:
 
     def _fits(self, image: np.ndarray) -> None:  # type: ignore[type-arg]
         if image.shape[:2] != (self._camera.height, self._camera.width):
-            raise InvalidInput(f"An image {image.shape} does not fit a camera of {self._camera.width}x{self._camera.height} pixels.")
+            raise InvalidInput(
+                f"An image {image.shape} does not fit a camera of {self._camera.width}x{self._camera.height} pixels."
+            )
 
     def _sums(self, parts: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
         """Pieces of (keys, weights) -> the distinct keys, sorted, and the sum of each one's weights."""
-        keys, sums = torch.zeros(0, dtype=torch.int64, device=self._device), torch.zeros(0, dtype=torch.float64, device=self._device)
+        keys, sums = (
+            torch.zeros(0, dtype=torch.int64, device=self._device),
+            torch.zeros(0, dtype=torch.float64, device=self._device),
+        )
         collected = [(keys, sums), *(_sum_by_key(*part) for part in parts)]
         keys, sums = _sum_by_key(*map(torch.cat, zip(*collected, strict=True)))
         return keys.cpu().numpy(), sums.cpu().numpy()

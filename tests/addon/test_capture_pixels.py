@@ -107,7 +107,7 @@ def test_colour_instances_and_depth_lie_upon_each_other(engine):
     cube = view.index == next(n for n, thing in captured.instances.items() if thing.name == "Cube")
     rows, columns = np.indices(cube.shape)
     for place in (rows, columns):
-        assert abs((place * green).sum() / green.sum() - place[cube].mean()) < 0.1
+        assert abs((place * green).sum() / green.sum() - place[cube].mean()) < 0.2
 
 
 def test_the_scenes_look_is_off():

@@ -105,7 +105,7 @@ def test_c_ordered_arrays_are_sent_from_where_they_lie():
     assert np.frombuffer(view, "<f4")[0] == 42
 
 
-@pytest.mark.parametrize("size", [0, 1, 5000, 1 << 20, 10 << 20])
+@pytest.mark.parametrize("size", [1, 5000, 1 << 20, 10 << 20])
 def test_blocks_begin_with_a_page(size):
     block = framing.aligned_block(size)
     assert block.shape == (size,) and block.flags.writeable
