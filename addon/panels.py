@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..core.errors import NotAvailable
+from ..core.wire.errors import NoInterpreter, ServerDied
 from . import jobs
 from .build import find_results
 from .preferences import PACKAGE
@@ -72,7 +73,7 @@ class SPLATONYM_PT_results(SidebarPanel, bpy.types.Panel):
             column = body.column(align=True)
             for item in result.classes:
                 row = column.row(align=True)
-                row.label(text=item.name, icon=f"COLLECTION_{item.collection.color_tag}")
+                row.label(text=item.name, icon=tag_icon(item.collection))
                 count = row.row()
                 count.alignment = "RIGHT"
                 count.label(text=f"{item.count:,}")
@@ -80,6 +81,11 @@ class SPLATONYM_PT_results(SidebarPanel, bpy.types.Panel):
             row = body.row(align=True)
             for operator, icon in (("render_view", "RENDER_STILL"), ("export_ply", "EXPORT"), ("remove_result", "TRASH")):
                 row.operator(f"splatonym.{operator}", icon=icon).result = result.id
+
+
+def tag_icon(collection: bpy.types.Collection) -> str:
+    """The icon of a collection in its colour."""
+    return "OUTLINER_COLLECTION" if collection.color_tag == "NONE" else f"COLLECTION_{collection.color_tag}"
 
 
 def _camera_summary(context: bpy.types.Context, source: str) -> str:
@@ -99,7 +105,7 @@ def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
         _draw_wrapped(box, error.message, context, icon="ERROR")
         if error.hint:
             _draw_wrapped(box, error.hint, context, icon="BLANK1")
-        if isinstance(error, NotAvailable) or error.kind.startswith("server"):
+        if isinstance(error, (NotAvailable, NoInterpreter, ServerDied)):
             box.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES").module = PACKAGE
     elif jobs.state.message:
         _draw_wrapped(layout, jobs.state.message, context, icon="CHECKMARK")

@@ -5,9 +5,7 @@ Colour comes from any engine. Depth and instances always come from Cycles, at on
 engines have no exact pass for them, and passes of a render with many samples belong to the first of these, somewhere in the
 pixel.
 
-The scene given here is the session's own copy (session.py); `changed` keeps the two renders from disturbing each other. After
-a render Blender evaluates the context's scene anew at its frame, and what the person had changed but not keyed would be lost:
-so the render is called from the context of an empty scene.
+The scene given here is the session's own copy (session.py); `changed` keeps the two renders from disturbing each other.
 """
 
 from __future__ import annotations
@@ -48,10 +46,9 @@ _ONE_CENTRED_SAMPLE = {
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the session renders: the copied scene, an empty one to call the render from, and a folder for the pictures."""
+    """Where the session renders: the copied scene, which has one view layer, and a folder for the pictures."""
 
     scene: bpy.types.Scene
-    nowhere: bpy.types.Scene
     folder: Path
 
     @property
@@ -178,7 +175,7 @@ def render_file(stage: Stage, name: str) -> Path:
     path.unlink(missing_ok=True)
     stage.scene.render.filepath = str(path)
     try:
-        with quiet(), bpy.context.temp_override(scene=stage.nowhere, view_layer=stage.nowhere.view_layers[0]):
+        with quiet():
             result = bpy.ops.render.render(scene=stage.scene.name, write_still=True)
     except RuntimeError as error:
         why = str(error).strip().removeprefix("Error: ")

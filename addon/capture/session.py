@@ -31,6 +31,7 @@ from ...core.views import Instance, View
 from .cameras import Shot, check_pinhole, copy_lens, read_camera, scene_size, upright
 from .classes import InstanceTable
 from .render import Stage, prepare, render_colour, render_geometry, set_engine
+from .unkeyed import unkeyed_kept
 
 NAME = "Splatonym Capture"
 RESULT_PROPERTY = "splatonym_result"
@@ -143,29 +144,28 @@ class CaptureSession:
         scene.camera = bpy.data.objects.new(NAME, lens)
         undo.callback(_remove, "objects", scene.camera.name)
         scene.collection.objects.link(scene.camera)
-        nowhere = bpy.data.scenes.new(f"{NAME} (empty)")
-        self._nowhere = nowhere.name
-        undo.callback(_remove, "scenes", nowhere.name)
 
     def render(self, shot: Shot) -> View:
         """Render one view; it takes as long as it takes, and a cancel waits for its end."""
-        source, scene, nowhere = (bpy.data.scenes.get(name) for name in (self._source, self._scene, self._nowhere))
+        source, scene = bpy.data.scenes.get(self._source), bpy.data.scenes.get(self._scene)
         try:
-            if source is None or scene is None or nowhere is None:
+            if source is None or scene is None:
                 raise ReferenceError("a scene is gone")
-            return self._render(shot, source, Stage(scene, nowhere, self._folder))
+            layer = source.view_layers.get(self._layer, source.view_layers[0])
+            with unkeyed_kept(source, layer):
+                return self._render(shot, layer, Stage(scene, self._folder))
         except ReferenceError as error:  # what Blender raises for a datablock that is gone
             raise InvalidInput(
                 f"The scene or the camera of '{shot.name}' went away before it was rendered.",
                 "Do not undo or open a file meanwhile; then try again.",
             ) from error
 
-    def _render(self, shot: Shot, source: bpy.types.Scene, stage: Stage) -> View:
+    def _render(self, shot: Shot, own_layer: bpy.types.ViewLayer, stage: Stage) -> View:
         settings, scene = self._settings, stage.scene
         check_pinhole(shot.camera)
         if shot.frame != scene.frame_current:
             scene.frame_set(shot.frame)
-        seen = shot.camera.evaluated_get(self._evaluated(shot.frame, source, stage))
+        seen = shot.camera.evaluated_get(_evaluated(shot.frame, own_layer, stage))
         copy_lens(scene.camera.data, seen.data)
         scene.camera.matrix_world = Matrix(upright(seen).tolist())
         camera = read_camera(seen, *self._size, scene)
@@ -178,17 +178,6 @@ class CaptureSession:
         view = View(shot.name, camera, rgb, depth if settings.depth else None, index if settings.index else None)
         view.validate()
         return view
-
-    def _evaluated(self, frame: int, source: bpy.types.Scene, stage: Stage) -> bpy.types.Depsgraph:
-        """Where cameras are evaluated at a frame: the person's own frame in their view layer, any other in the copy's.
-
-        The copy's layer is never updated by itself: that would write its animation into the file's objects.
-        """
-        layer = source.view_layers.get(self._layer)
-        if layer is None or frame != source.frame_current:
-            return stage.layer.depsgraph
-        layer.update()
-        return layer.depsgraph
 
 
 def capture(
@@ -210,6 +199,17 @@ def capture(
 def empty_views(views: Sequence[View]) -> list[str]:
     """The names of views that show no surface at all."""
     return [v.name for v in views if any(p is not None and not p.any() for p in (v.depth, v.index))]
+
+
+def _evaluated(frame: int, own_layer: bpy.types.ViewLayer, stage: Stage) -> bpy.types.Depsgraph:
+    """Where cameras are evaluated at a frame: the person's own frame in their view layer, any other in the copy's.
+
+    The copy's layer is never updated by itself: that would write its animation into the file's objects.
+    """
+    if frame != own_layer.id_data.frame_current:
+        return stage.layer.depsgraph
+    own_layer.update()
+    return own_layer.depsgraph
 
 
 def _leave_results_out(layer: bpy.types.ViewLayer, undo: ExitStack) -> None:

@@ -30,3 +30,27 @@ def back_project(g: GaussianArrays, colours, views: Sequence[View], rounds: int,
             weights += w
         colours = np.clip(colours + gain * sums / np.maximum(weights, 1e-3)[:, None], 0, 1).astype(np.float32)
     return colours
+
+
+def spill(g: GaussianArrays, views: Sequence[View], tolerance: float, backend: Backend, job: Job, lo=None):
+    """Share of each Gaussian's weight that lies on pixels whose surface is farther."""
+    count = len(g)
+    sums, weights = np.zeros(count), np.full(count, 1e-9)
+    for number, view in enumerate(views):
+        if view.depth is None:
+            continue
+        job.progress(number / len(views), view.name)
+        frame = backend.prepare(g, view.camera, RasterSettings(), job)
+        d = view.depth
+        image = np.stack([d > 0, d, d * d], -1).astype(np.float32)
+        s, _ = frame.register(image)
+        s = s.astype(np.float64)
+        w = np.maximum(s[:, 0], 1e-9)
+        T = view.camera.T_camera_world
+        z = g.means.astype(np.float64) @ T[2, :3] + T[2, 3]
+        m = np.maximum(s[:, 1] / w - z, 0)
+        e2 = np.maximum(s[:, 2] / w - 2 * z * s[:, 1] / w + z * z, 0)
+        share = m * m / (e2 + (tolerance * z) ** 2)
+        sums += w * np.clip(share, 0, 1)
+        weights += w
+    return (sums / weights).astype(np.float32)

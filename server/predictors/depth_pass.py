@@ -27,17 +27,21 @@ class Settings:
     thin: float = 0.15
     stretch: float = 4.0
     opacity: float = 0.95
-    opacity_edge: float = 0.6
+    opacity_edge: float = 0.95
     cell: float = 0.7
     weight_edge: float = 0.1
     facing_power: float = 1.0
     foot_power: float = 2.0
     tolerance: float = 0.01
     absorb: float = 0.95
+    spills: int = 1
+    spill_k: float = 1.0
+    spill_o: float = 1.0
+    spill_s: float = 0.0
     rounds: int = 2
     score_edge: float = 2.0
     score_facing: float = 0.5
-    absorb_tol: float = 0.5
+    absorb_tol: float = 0.25
     gain: float = 1.0
     size_edge: float = 1.0
 
@@ -68,6 +72,13 @@ class DepthPass:
             keep = ~contradicted(points, views, settings.tolerance, settings.absorb, job, settings.absorb_tol)
             merged = merge(points.select(keep), settings.cell)
         gaussians = to_gaussians(merged, settings)
+        from .colour import spill
+        from ..rasterize.contract import choose
+        from dataclasses import replace
+        for _ in range(int(settings.spills)):
+          with job.stage("spill"):
+            sp = spill(gaussians, views, 0.02, choose(), job)
+            gaussians = replace(gaussians, opacities=gaussians.opacities * np.clip(1 - sp * settings.spill_k, 0.01, 1) ** settings.spill_o, scales=gaussians.scales * (np.clip(1 - sp, 0.05, 1)[:, None] ** settings.spill_s))
         if settings.rounds:
             from .colour import back_project
             from ..rasterize.contract import choose

@@ -232,3 +232,13 @@ def test_loading_another_file_ends_the_job(small_room):
     with pytest.raises(StopIteration):
         next(work)
     assert settings
+
+
+def test_every_class_has_an_icon_that_blender_knows(small_room):
+    from splatonym.addon.panels import tag_icon
+
+    small_room.objects["Cube.047"]["semantic_class"] = "unlabelled"
+    predict()
+    known = bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
+    for cls in result(small_room).classes:
+        assert tag_icon(cls.collection) in known
