@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
 
-from ..core.errors import InvalidFile, InvalidInput
-from ..core.scene import write_json, write_scene
+from ..core.errors import InvalidFile
+from ..core.files import staged_folder, write_json
+from ..core.scene import write_scene
 from . import jobs
 from .labelling import LabelOptions, Outcome, label_cameras
 
@@ -31,13 +31,13 @@ class HeadlessOptions:
 
 def label_file(options: HeadlessOptions, tell: Callable[[jobs.Step], None] | None = None) -> Outcome:
     """Label a file and write scene.ply, labels.json, report.json and NAME.blend into `options.out`."""
-    check_folder(options.out)
-    if options.blend is not None:
-        open_blend(options.blend)
-    outcome = jobs.run_to_end(label_cameras(bpy.context, options.label), tell)
-    write_scene(options.out, outcome.scene, strict=options.strict)
-    write_json(options.out / "report.json", outcome.report)
-    save_copy(options.out / f"{bpy.path.clean_name(outcome.scene.name)}.blend")
+    with staged_folder(options.out) as folder:
+        if options.blend is not None:
+            open_blend(options.blend)
+        outcome = jobs.run_to_end(label_cameras(bpy.context, options.label), tell)
+        write_scene(folder, outcome.scene, strict=options.strict)
+        write_json(folder / "report.json", outcome.report)
+        save_copy(folder / f"{bpy.path.clean_name(outcome.scene.name)}.blend")
     return outcome
 
 
@@ -52,21 +52,10 @@ def open_blend(path: Path) -> None:
 
 
 def save_copy(path: Path) -> None:
-    """Write the open file under another name; the name appears only once the file is whole."""
-    beside = path.with_name(f".{path.name}")
-    bpy.ops.wm.save_as_mainfile(filepath=str(beside), copy=True, compress=True, relative_remap=True)
-    beside.replace(path)
-
-
-def check_folder(folder: Path) -> None:
-    """Make an output folder and see that it can be written, before any work is done."""
+    """Write the open file under another name; a folder or disk that refuses it raises InvalidFile."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".splatonym-probe"
-        probe.write_bytes(b"")
-        probe.unlink()
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise InvalidInput(f"The folder '{folder}' cannot be written: {error.strerror}.", "Choose another one.") from error
-    if free < 64 << 20:
-        raise InvalidInput(f"The disk of '{folder}' is almost full ({free >> 20} MB free).", "Make room or choose another one.")
+        bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True, compress=True, relative_remap=True)
+    except RuntimeError as error:
+        raise InvalidFile(
+            f"'{path}' cannot be written: {str(error).strip()}", "Choose another folder, or make room."
+        ) from error

@@ -63,9 +63,7 @@ def replaced_result(scene: bpy.types.Scene, name: str) -> str:
     return next((result.id for result in find_results(scene) if result.name == name), "")
 
 
-def capture_steps(
-    context: bpy.types.Context, shots: Sequence[Shot], options: LabelOptions
-) -> Generator[Step, None, Captured]:
+def capture_steps(context: bpy.types.Context, shots: Sequence[Shot], options: LabelOptions) -> Generator[Step, None, Captured]:
     """Render the shots, one a step; every setting is restored at the end, also when the steps are closed early."""
     settings = CaptureSettings(
         resolution=options.resolution,

@@ -153,7 +153,9 @@ class SPLATONYM_OT_export_ply(ResultOperator, bpy.types.Operator, ExportHelper):
         except SplatonymError as error:
             return self.failed(error)
         except OSError as error:
-            return self.failed(InvalidInput(f"'{self.filepath}' cannot be written: {error.strerror}.", "Choose another folder."))
+            return self.failed(
+                InvalidInput(f"'{self.filepath}' cannot be written: {error.strerror}.", "Choose another folder.")
+            )
         self.report({"INFO"}, f"Wrote {len(scene.gaussians):,} Gaussians to {self.filepath}")
         return {"FINISHED"}
 

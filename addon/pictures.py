@@ -55,9 +55,7 @@ def picture_pixels(pictures: Pictures, picture: str, scene: SemanticScene) -> np
     else:
         numbers = pictures.classes.astype(np.int64) if picture == "CLASS" else pictures.instances.astype(np.int64)
         for number in np.unique(numbers):
-            name = (
-                scene.labels.names[number] if picture == "CLASS" and number < len(scene.labels) else f"instance {number}"
-            )
+            name = scene.labels.names[number] if picture == "CLASS" and number < len(scene.labels) else f"instance {number}"
             nothing = number == (255 if picture == "CLASS" else 0)
             out[numbers == number, :3] = 0 if nothing else np.array(label_colour(name)) / 255
     return out

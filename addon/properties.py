@@ -59,7 +59,9 @@ class SplatonymSettings(bpy.types.PropertyGroup):
         name="Label Set", description="The names that classes can have", items=LABEL_PRESETS, default="indoor"
     )
     result_name: bpy.props.StringProperty(  # type: ignore[valid-type]
-        name="Name", description="The result's collection; predicting again under the same name replaces it", default="Splatonym"
+        name="Name",
+        description="The result's collection; predicting again under the same name replaces it",
+        default="Splatonym",
     )
 
 

@@ -8,6 +8,7 @@ Activated values in memory (linear scales, opacity 0 to 1, unit quaternions); 3D
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,12 +55,16 @@ class GaussianArrays:
     @property
     def rgb(self) -> FloatArray:
         """[N, 3] float32 sRGB colour seen from everywhere (the degree-0 term), clipped to 0..1."""
-        return np.clip(self.sh[:, 0] * np.float32(SH_C0) + np.float32(0.5), 0, 1)
+        colours: FloatArray = self.sh[:, 0] * np.float32(SH_C0) + np.float32(0.5)
+        return colours.clip(0, 1)
 
     def select(self, which: npt.NDArray[np.generic]) -> GaussianArrays:
         """The Gaussians that a boolean mask [N] or an index array picks."""
-        picked = {f.name: getattr(self, f.name) for f in fields(self)}
-        return GaussianArrays(**{k: None if v is None else np.ascontiguousarray(v[which]) for k, v in picked.items()})
+        rows = np.flatnonzero(which) if which.dtype == bool else which
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        # np.take is several times faster here than indexing.
+        picked: dict[str, Any] = {k: None if v is None else np.take(v, rows, axis=0) for k, v in columns.items()}
+        return GaussianArrays(**picked)
 
     def validate(self) -> None:
         """Raise InvalidInput unless shapes, dtypes and values are as documented."""

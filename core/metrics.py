@@ -44,7 +44,9 @@ def _blur(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         pad = [(reach, reach) if a == axis else (0, 0) for a in range(image.ndim)]
         padded = np.pad(image, pad, mode="symmetric")
         size = image.shape[axis]
-        image = sum(w * np.take(padded, range(k, k + size), axis=axis) for k, w in enumerate(window))  # type: ignore[assignment]
+        image = np.zeros_like(image)
+        for k, weight in enumerate(window):
+            image += weight * np.take(padded, range(k, k + size), axis=axis)
     return image
 
 
@@ -83,7 +85,7 @@ def accuracy(counts: npt.NDArray[np.int64]) -> float:
     return float(np.trace(counts[:, : len(counts)]) / total) if total else float("nan")
 
 
-def depth_abs_rel(depth: Image, truth: Image, mask: Mask | None = None) -> float:
+def depth_abs_rel(depth: npt.NDArray[np.floating], truth: npt.NDArray[np.floating], mask: Mask | None = None) -> float:
     """Mean of |depth - truth| / truth over the pixels where both are above 0."""
     keep = (truth > 0) & (depth > 0)
     if mask is not None:

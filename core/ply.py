@@ -9,7 +9,6 @@ readers that know only float properties need a strict file, without them.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InvalidFile, InvalidInput
+from .files import replacing
 from .gaussians import GaussianArrays
 
 MAX_HEADER_BYTES = 1 << 16
@@ -43,46 +43,6 @@ def write_ply(path: str | os.PathLike[str], gaussians: GaussianArrays, *, strict
     with replacing(Path(path)) as file:
         file.write(header)
         file.write(record.view(np.uint8).data)
-
-
-class replacing:  # noqa: N801 - reads as a word: with replacing(path) as file
-    """Write beside, then rename: `with replacing(path) as file` leaves either the whole new file or the old one.
-
-    A folder that is missing or read-only, or a full disk, raises InvalidFile.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> BinaryIO:
-        try:
-            handle, beside = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        except OSError as error:
-            raise self._failure(error) from error
-        self._beside = Path(beside)
-        self._file: BinaryIO = os.fdopen(handle, "wb")
-        return self._file
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        try:
-            self._file.close()
-            if error is None:
-                umask = os.umask(0)
-                os.umask(umask)
-                self._beside.chmod(0o666 & ~umask)  # mkstemp makes private files; this one is an ordinary result
-                self._beside.replace(self.path)
-        except OSError as late:
-            error = late
-        if error is not None:
-            self._beside.unlink()
-        if isinstance(error, OSError):
-            raise self._failure(error) from error
-
-    def _failure(self, error: OSError) -> InvalidFile:
-        reason = error.strerror or str(error)
-        return InvalidFile(
-            f"'{self.path}' cannot be written: {reason}.", "Choose another folder, or make room and check permissions."
-        )
 
 
 def _columns(g: GaussianArrays, strict: bool) -> dict[str, npt.NDArray[np.generic]]:

@@ -6,19 +6,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .errors import InvalidFile, InvalidInput
+from .files import read_json, staged_folder, write_json
 from .gaussians import GaussianArrays
 from .labels import LabelMap
-from .ply import read_ply, replacing, write_ply
+from .ply import read_ply, write_ply
 from .views import Instance
 
 PLY_NAME, LABELS_NAME = "scene.ply", "labels.json"
@@ -42,19 +41,15 @@ class SemanticScene:
 
 
 def write_scene(folder: str | os.PathLike[str], scene: SemanticScene, *, strict: bool = False) -> None:
-    """Write a scene into a folder, which is made if needed; each file appears only once it is whole."""
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidFile(f"The folder '{folder}' cannot be made: {error.strerror}.", "Choose another folder.") from error
-    write_ply(folder / PLY_NAME, scene.gaussians, strict=strict)
+    """Write a scene into a folder, which is made if needed: both files, or on an error neither."""
     content = {
         "name": scene.name,
         "classes": list(scene.labels.names),
         "instances": {str(i.id): {"class": i.class_name, "name": i.name} for i in scene.instances.values()},
     }
-    write_json(folder / LABELS_NAME, content)
+    with staged_folder(Path(folder)) as stage:
+        write_ply(stage / PLY_NAME, scene.gaussians, strict=strict)
+        write_json(stage / LABELS_NAME, content)
 
 
 def read_scene(folder: str | os.PathLike[str]) -> SemanticScene:
@@ -93,24 +88,3 @@ def read_labels(path: Path) -> tuple[str, LabelMap, dict[int, Instance]]:
             'It holds {"classes": [...], "instances": {"1": {"class": "chair", "name": "..."}}}.',
         ) from error
     return str(content.get("name", "")), labels, instances
-
-
-def read_json(path: Path, limit: int = 256 << 20) -> dict[str, Any]:
-    """A JSON object from a file of at most `limit` bytes; anything else raises InvalidFile."""
-    try:
-        if path.stat().st_size > limit:
-            raise InvalidFile(f"'{path}' is larger than {limit >> 20} MB.")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidFile(f"'{path}' cannot be read: {error.strerror}.", "Check the path.") from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidFile(f"'{path}' is not valid JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise InvalidFile(f"'{path}' holds no JSON object.")
-    return content
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON; the file appears only once it is whole."""
-    with replacing(path) as file:
-        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))

@@ -21,10 +21,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from environments import ROOT, SetupFailed, ensure, python_of
+from environments import SetupError, ensure, python_of
 
 # name: (environment, modules whose versions are stated)
-BENCHMARKS = {"wire": ("server", ["numpy"]), "importing": ("blender", ["bpy", "numpy"]), "stages": ("blender", ["bpy", "numpy"])}
+BENCHMARKS = {
+    "wire": ("server", ["numpy"]),
+    "importing": ("blender", ["bpy", "numpy"]),
+    "stages": ("blender", ["bpy", "numpy"]),
+}
 
 
 def machine(modules: list[str]) -> dict[str, object]:
@@ -36,7 +40,13 @@ def machine(modules: list[str]) -> dict[str, object]:
     if cpuinfo.exists():
         model = next((line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line), model)
     versions = {name: version(name) for name in modules}
-    return {"processor": model, "cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version(), **versions}
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **versions,
+    }
 
 
 def run_here(name: str, words: list[str], out: Path) -> None:
@@ -60,7 +70,7 @@ def main() -> int:
     names = list(BENCHMARKS) if arguments.benchmark == "all" else [arguments.benchmark]
     try:
         ensure("server", "blender")
-    except SetupFailed as error:
+    except SetupError as error:
         print(f"[setup] {error}", file=sys.stderr)
         return 1
     results = {}

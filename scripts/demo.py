@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from environments import ROOT, SetupFailed, ensure, python_of
+from environments import ROOT, SetupError, ensure, python_of
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     out = parser.parse_args().out.resolve()
     try:
         ensure("server", "blender")
-    except SetupFailed as error:
+    except SetupError as error:
         print(f"[setup] {error}", file=sys.stderr)
         return 1
     job = [python_of("blender"), ROOT / "scripts" / "demo_job.py", "--server-python", python_of("server"), "--out", out]

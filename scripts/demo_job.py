@@ -46,14 +46,14 @@ def run(out: Path) -> dict[str, object]:
     from splatonym.addon.build import build_scene
     from splatonym.addon.capture import choose_cameras
     from splatonym.core import protocol
-    from splatonym.core.scene import write_json, write_scene
+    from splatonym.core.files import write_json
+    from splatonym.core.scene import write_scene
 
     stages, start = Stages(), time.perf_counter()
 
     def finish(work: jobs.Work) -> object:
         return jobs.run_to_end(work, lambda step: stages.tell(step.stage, step.text))
 
-    headless.check_folder(out)
     stages.tell("Server", "starting")
     connection.client()
     stages.tell("Open", ROOM.name)
@@ -121,9 +121,7 @@ def compare(captured: object, pictures: list, labels: object) -> dict[str, dict[
     out = {}
     for group, wanted in (("held_out", True), ("input", False)):
         pairs = [(v, p) for v, p in zip(captured.views, pictures, strict=True) if (v.name in HELD_OUT) is wanted]
-        counts = sum(
-            metrics.confusion(p.classes, truth_classes(v, captured.instances, labels), len(labels)) for v, p in pairs
-        )
+        counts = sum(metrics.confusion(p.classes, truth_classes(v, captured.instances, labels), len(labels)) for v, p in pairs)
         values = {
             "psnr": [metrics.psnr(p.rgb, v.rgb) for v, p in pairs],
             "ssim": [metrics.ssim(p.rgb, v.rgb) for v, p in pairs],
@@ -158,18 +156,22 @@ def main() -> int:
     import splatonym
     from splatonym.addon.preferences import INTERPRETER_VARIABLE
     from splatonym.core.errors import SplatonymError
+    from splatonym.core.files import staged_folder
 
     os.environ[INTERPRETER_VARIABLE] = str(arguments.server_python)
     splatonym.register()
     try:
-        report = run(arguments.out)
+        with staged_folder(arguments.out.resolve()) as folder:
+            report = run(folder)
     except SplatonymError as error:
         print(f"demo: error: {error.message}\n  {error.hint}", file=sys.stderr)
         return 1
     finally:
         splatonym.unregister()
     held_out = report["quality"]["held_out"]
-    print(f"[demo] {report['gaussians']:,} Gaussians in {report['seconds_total']:.1f} s on {report['device']} ({report['backend']})")
+    print(
+        f"[demo] {report['gaussians']:,} Gaussians in {report['seconds_total']:.1f} s on {report['device']} ({report['backend']})"
+    )
     print(f"[demo] held-out views: {', '.join(f'{name} {value:.3f}' for name, value in held_out.items())}")
     return 0
 

@@ -29,7 +29,7 @@ ENVIRONMENTS = {
 }
 
 
-class SetupFailed(Exception):
+class SetupError(Exception):
     """Setting up did not work; the text says what and how to repair it."""
 
 
@@ -43,7 +43,7 @@ def ensure(*names: str) -> None:
     """Make the named environments, where they are not there yet and up to date."""
     for name in names:
         if name not in ENVIRONMENTS:
-            raise SetupFailed(f"There is no environment '{name}'. Environments: {', '.join(ENVIRONMENTS)}.")
+            raise SetupError(f"There is no environment '{name}'. Environments: {', '.join(ENVIRONMENTS)}.")
         stamp = ROOT / f".venv-{name}" / "splatonym.stamp"
         if stamp.exists() and stamp.read_text() == _fingerprint(name) and python_of(name).exists():
             continue
@@ -64,10 +64,16 @@ def _make(name: str) -> None:
     python, files, packages, module = ENVIRONMENTS[name]
     uv = _uv()
     folder, interpreter = ROOT / f".venv-{name}", python_of(name)
-    _run([*uv, "venv", "--quiet", "--allow-existing", "--python", python, folder], f"No Python {python} could be had; install it.")
+    _run(
+        [*uv, "venv", "--quiet", "--allow-existing", "--python", python, folder],
+        f"No Python {python} could be had; install it.",
+    )
     install = [*uv, "pip", "install", "--python", interpreter]
     wanted = [word for file in files for word in ("-r", ROOT / "requirements" / file)] + packages
-    _run([*install, *wanted], "Check the connection to the package index and the free disk space, then run this again: it resumes.")
+    _run(
+        [*install, *wanted],
+        "Check the connection to the package index and the free disk space, then run this again: it resumes.",
+    )
     _run([*install, "--quiet", "--no-deps", "--editable", ROOT], "The project itself could not be installed.")
     repair = f"On Debian: apt-get install {BPY_LIBRARIES}" if module == "bpy" else "Remove its folder and run this again."
     _run([interpreter, "-c", f"import {module}"], f"'{module}' is installed but does not start. {repair}")
@@ -88,15 +94,15 @@ def _run(command: list[str | Path], repair: str) -> None:
     try:
         code = subprocess.run(words, cwd=ROOT, check=False).returncode
     except OSError as error:
-        raise SetupFailed(f"'{words[0]}' cannot be run: {error.strerror}. {repair}") from error
+        raise SetupError(f"'{words[0]}' cannot be run: {error.strerror}. {repair}") from error
     if code:
-        raise SetupFailed(f"'{' '.join(words[:6])} ...' failed with exit code {code}. {repair}")
+        raise SetupError(f"'{' '.join(words[:6])} ...' failed with exit code {code}. {repair}")
 
 
 def main() -> int:
     try:
         ensure(*(sys.argv[1:] or ["server", "blender"]))
-    except SetupFailed as error:
+    except SetupError as error:
         print(f"[setup] {error}", file=sys.stderr)
         return 1
     print("[setup] ready")

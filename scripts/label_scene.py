@@ -27,7 +27,9 @@ def load_package() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="label_scene.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="label_scene.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--blend", type=Path, help="file to open (not needed after `blender FILE`)")
     parser.add_argument("--cameras", default="all", help="all, selected, animated, or names with commas between")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")

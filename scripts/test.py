@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from environments import ROOT, SetupFailed, ensure, python_of
+from environments import ROOT, SetupError, ensure, python_of
 
 # step: (environment, command without the interpreter)
 STEPS = {
@@ -41,7 +41,9 @@ def run_step(name: str, environment: str, command: list[str], extra: list[str], 
     variables = {**os.environ, "MYPYPATH": link, "PYTHONDONTWRITEBYTECODE": "1"}
     start = time.monotonic()
     code = subprocess.run([str(python_of(environment)), *command], cwd=ROOT, env=variables, check=False).returncode
-    print(f"== {name}: {'passed' if code == 0 else f'FAILED (exit code {code})'} in {time.monotonic() - start:.0f} s", flush=True)
+    print(
+        f"== {name}: {'passed' if code == 0 else f'FAILED (exit code {code})'} in {time.monotonic() - start:.0f} s", flush=True
+    )
     return code == 0
 
 
@@ -58,7 +60,7 @@ def main() -> int:
         steps = {name: step for name, step in STEPS.items() if not arguments.only or name in arguments.only}
     try:
         ensure(*dict.fromkeys(environment for environment, _ in steps.values()))
-    except SetupFailed as error:
+    except SetupError as error:
         print(f"[setup] {error}", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as link:

@@ -23,8 +23,9 @@ import numpy as np
 
 from ..core.cameras import Camera, intrinsics, pose_from_opengl
 from ..core.errors import InvalidFile, InvalidInput
+from ..core.files import read_json
 from ..core.labels import LabelMap
-from ..core.scene import LABELS_NAME, read_json, read_labels
+from ..core.scene import LABELS_NAME, read_labels
 from ..core.views import Instance, View
 from . import pictures
 from .job import Job

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from .. import __version__
 from ..core.errors import Cancelled, InvalidInput, SplatonymError
+from ..core.files import staged_folder, write_json
 from ..core.labels import LabelMap, preset, preset_names
-from ..core.scene import read_labels, read_scene, write_json
+from ..core.scene import read_labels, read_scene
 from .job import Job
 
 INTERRUPTED = 130
@@ -92,7 +93,7 @@ def _note(text: str) -> None:
 def predict(arguments: argparse.Namespace) -> int:
     """A capture's views -> OUT/scene.ply, OUT/labels.json, OUT/report.json."""
     from .captures import read_capture
-    from .results import Inputs, staged_folder, versions, write_result
+    from .results import Inputs, versions, write_result
 
     options = dict(_option(text) for text in arguments.option)
     capture = read_capture(arguments.cameras)
@@ -143,7 +144,6 @@ def render(arguments: argparse.Namespace) -> int:
     """A result, seen from a capture's cameras -> pictures."""
     from .captures import read_capture
     from .pictures import write_rendered
-    from .results import staged_folder
 
     capture = read_capture(arguments.cameras)
     if arguments.views:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from ..core.errors import InvalidFile, InvalidInput, NotAvailable
-from ..core.ply import replacing
+from ..core.files import replacing
 
 if TYPE_CHECKING:
     from .rendering import RenderedView
@@ -132,7 +132,7 @@ def _read_exr_depth(path: Path, size: Size) -> npt.NDArray[np.float32]:
     if not path.is_file():
         raise InvalidFile(f"The picture '{path}' does not exist.", "Check the paths in the capture's file.")
     try:
-        import OpenEXR  # type: ignore[import-not-found]
+        import OpenEXR
     except ImportError as error:
         raise NotAvailable(f"'{path}' needs OpenEXR, which is not installed.", "pip install OpenEXR") from error
     try:

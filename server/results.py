@@ -9,54 +9,18 @@ so that an evaluation can tell inputs from held-out views.
 from __future__ import annotations
 
 import platform
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..core.errors import InvalidFile
-from ..core.scene import SemanticScene, read_json, write_json, write_scene
+from ..core.files import read_json, write_json
+from ..core.scene import SemanticScene, write_scene
 from .captures import Capture, read_capture
 from .job import Job
 
 REPORT_NAME = "report.json"
-_HINT = "Choose another folder with -o."
-
-
-@contextmanager
-def staged_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to write into; its files move into `folder` if all goes well, and vanish if not."""
-    made: list[Path] = []
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise InvalidFile(f"'{folder}' is a file, not a folder.", _HINT)
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(dir=folder, prefix=".splatonym-"))
-    except OSError as error:
-        _remove_empty(made)
-        raise InvalidFile(f"The folder '{folder}' cannot be written: {error.strerror}.", _HINT) from error
-    try:
-        yield stage
-        written = sorted(stage.iterdir())
-        for path in written:
-            if (folder / path.name).is_dir():
-                raise InvalidFile(f"'{folder / path.name}' is a folder and cannot be replaced by a file.", _HINT)
-        for path in written:
-            path.replace(folder / path.name)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        _remove_empty(made)
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    """Remove those of these folders, innermost first, that are there and empty."""
-    for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
 
 
 def write_result(folder: Path, scene: SemanticScene, report: Mapping[str, object], job: Job, *, strict: bool = False) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..core.errors import InvalidFile, InvalidInput, NotAvailable
-from ..core.scene import LABELS_NAME, PLY_NAME, SemanticScene, read_labels, read_scene, write_scene
+from ..core.scene import LABELS_NAME, SemanticScene, read_labels, read_scene, write_scene
 
 MEMORY_BYTES = 4 << 30
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?-[0-9a-f]{6}")
@@ -48,7 +48,7 @@ class SceneStore:
         number = checked_id(number) if number else new_id(scene.name)
         self._remember(number, scene)
         if keep and self._folder is not None:
-            write_scene_whole(self._folder / number, scene)
+            write_scene(self._folder / number, scene)
         return number
 
     def get(self, number: str) -> SemanticScene:
@@ -120,21 +120,3 @@ def scene_bytes(scene: SemanticScene) -> int:
     """Memory that the scene's arrays take."""
     arrays = (getattr(scene.gaussians, f.name) for f in fields(scene.gaussians))
     return sum(array.nbytes for array in arrays if array is not None)
-
-
-def write_scene_whole(folder: Path, scene: SemanticScene, *, strict: bool = False) -> None:
-    """As `write_scene`, but both files or neither: on an error the folder is as before, and gone if it was not there."""
-    made: list[Path] = []
-    stage = folder / f".splatonym-{secrets.token_hex(4)}"
-    try:
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        write_scene(stage, scene, strict=strict)
-        for name in (PLY_NAME, LABELS_NAME):
-            (stage / name).replace(folder / name)
-    except OSError as error:
-        raise InvalidFile(f"'{folder}' cannot be written: {error.strerror}.", "Choose another folder.") from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        for path in made:  # those that stayed empty, innermost first
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()

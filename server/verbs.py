@@ -29,12 +29,12 @@ from .. import __version__
 from ..core import protocol
 from ..core.errors import InvalidFile, InvalidInput, NotAvailable
 from ..core.protocol import take, take_objects
-from ..core.scene import SemanticScene, read_scene
+from ..core.scene import SemanticScene, read_scene, write_scene
 from ..core.wire.errors import WrongVersion
 from ..core.wire.framing import Limits
 from ..core.wire.messages import Request
 from .job import Job
-from .scenes import SceneStore, checked_id, new_id, write_scene_whole
+from .scenes import SceneStore, checked_id, new_id
 from .service import Reply, Verb
 
 
@@ -123,7 +123,7 @@ class Verbs:
     def save(self, request: Request, job: Job) -> Reply:
         folder = take_folder(request.params)
         scene = self._store.get(take(request.params, "scene", str))
-        write_scene_whole(folder, scene, strict=take(request.params, "strict", bool, False))
+        write_scene(folder, scene, strict=take(request.params, "strict", bool, False))
         return Reply({"folder": str(folder)})
 
     def load(self, request: Request, job: Job) -> Reply:

@@ -65,13 +65,13 @@ def find_unkeyed(frame: float) -> Iterator[Unkeyed]:
 
 def _animated() -> Iterator[bpy.types.ID]:
     """All datablocks with an action, node trees inside others among them."""
-    for prop in bpy.data.bl_rna.properties:
-        if prop.type == "COLLECTION":
-            for block in getattr(bpy.data, prop.identifier):
-                for owner in (block, getattr(block, "node_tree", None)):
-                    animation = getattr(owner, "animation_data", None)
-                    if animation is not None and animation.action is not None and animation.action_influence > 0:
-                        yield owner
+    kinds = [prop.identifier for prop in bpy.data.bl_rna.properties if prop.type == "COLLECTION"]
+    blocks = dict.fromkeys(block for kind in kinds for block in getattr(bpy.data, kind))  # 5.2 also lists all in one kind
+    for block in blocks:
+        for owner in (block, getattr(block, "node_tree", None)):
+            animation = getattr(owner, "animation_data", None)
+            if animation is not None and animation.action is not None and animation.action_influence > 0:
+                yield owner
 
 
 def _curves(animation: bpy.types.AnimData) -> Iterator[bpy.types.FCurve]:

@@ -35,7 +35,9 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         reports.append(report)
         peaks.append({"blender_mb": usage.ru_maxrss / 1024, "server_mb": report["server"].get("peak_memory_mb", 0.0)})
     stages = {name: statistics.median(r["seconds"][name] for r in reports) for name in reports[0]["seconds"]}
-    inside = {name: statistics.median(r["server"]["timings"][name] for r in reports) for name in reports[0]["server"]["timings"]}
+    inside = {
+        name: statistics.median(r["server"]["timings"][name] for r in reports) for name in reports[0]["server"]["timings"]
+    }
     total = statistics.median(r["seconds_total"] for r in reports)
     memory = {name: max(p[name] for p in peaks) for name in peaks[0]}
     for title, rows in (("stage, seconds", stages), ("of the server's prediction", inside), ("peak memory", memory)):

@@ -35,8 +35,8 @@ class Settings:
     tolerance: float = 0.01
     absorb: float = 0.95
     spills: int = 1
-    spill_k: float = 1.0
-    spill_o: float = 1.0
+    spill_k: float = 0.0
+    spill_o: float = 0.75
     spill_s: float = 0.0
     rounds: int = 2
     score_edge: float = 2.0
@@ -72,17 +72,24 @@ class DepthPass:
             keep = ~contradicted(points, views, settings.tolerance, settings.absorb, job, settings.absorb_tol)
             merged = merge(points.select(keep), settings.cell)
         gaussians = to_gaussians(merged, settings)
-        from .colour import spill
-        from ..rasterize.contract import choose
         from dataclasses import replace
+
+        from ..rasterize.contract import choose
+        from .colour import spill
+
         for _ in range(int(settings.spills)):
-          with job.stage("spill"):
-            sp = spill(gaussians, views, 0.02, choose(), job)
-            gaussians = replace(gaussians, opacities=gaussians.opacities * np.clip(1 - sp * settings.spill_k, 0.01, 1) ** settings.spill_o, scales=gaussians.scales * (np.clip(1 - sp, 0.05, 1)[:, None] ** settings.spill_s))
+            with job.stage("spill"):
+                sp = spill(gaussians, views, 0.02, choose(), job)
+                gaussians = replace(
+                    gaussians,
+                    opacities=gaussians.opacities * np.clip((1 - sp) / (1 - settings.spill_k), 0.01, 1) ** settings.spill_o,
+                    scales=gaussians.scales * (np.clip(1 - sp, 0.05, 1)[:, None] ** settings.spill_s),
+                )
         if settings.rounds:
-            from .colour import back_project
-            from ..rasterize.contract import choose
             from dataclasses import replace
+
+            from ..rasterize.contract import choose
+            from .colour import back_project
 
             with job.stage("colour"):
                 c = back_project(gaussians, gaussians.rgb, views, settings.rounds, settings.gain, choose(), job)

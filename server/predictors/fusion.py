@@ -32,11 +32,11 @@ class Points:
     def __len__(self) -> int:
         return len(self.position)
 
-    def select(self, which) -> "Points":
+    def select(self, which) -> Points:
         return Points(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
     @staticmethod
-    def concatenate(parts) -> "Points":
+    def concatenate(parts) -> Points:
         return Points(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Points)})
 
 

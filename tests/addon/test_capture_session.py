@@ -14,7 +14,10 @@ from splatonym.core.errors import InvalidFile, InvalidInput, NotAvailable, Splat
 
 from .capture_scenes import TINY, box, camera, room
 
-pytestmark = pytest.mark.usefixtures("blank")
+pytestmark = [
+    pytest.mark.usefixtures("blank"),
+    pytest.mark.filterwarnings(r"ignore:'\w+.use_nodes' is expected:DeprecationWarning"),  # the snapshot reads everything
+]
 
 VIEW = CaptureSettings(width=16, height=16, samples=1, engine="CYCLES", denoise=False)
 
@@ -23,6 +26,8 @@ def properties(owner):
     """What a struct holds, by name: plain values, names of datablocks, and lengths of collections."""
     out = {}
     for prop in owner.bl_rna.properties:
+        if prop.identifier == "users":
+            continue  # see `users`
         value = getattr(owner, prop.identifier, None)
         if prop.type == "POINTER":
             out[prop.identifier] = getattr(value, "name", value is not None)
@@ -51,10 +56,16 @@ def snapshot():
         out[f"{place} {holder.bl_rna.identifier}"] = properties(holder)
     for prop in bpy.data.bl_rna.properties:
         if prop.type == "COLLECTION":
-            out[f"bpy.data.{prop.identifier}"] = [(block.name, block.users) for block in getattr(bpy.data, prop.identifier)]
+            out[f"bpy.data.{prop.identifier}"] = [(block.name, users(block)) for block in getattr(bpy.data, prop.identifier)]
     out["nodes"] = [node.name for tree in compositors(scene) for node in tree.nodes]
     out["temporary"] = sorted(path.name for path in Path(tempfile.gettempdir()).glob("splatonym-*"))
     return out
+
+
+def users(block):
+    """How many use a datablock; 4.2 itself counts what a copied scene's collection holds twice and takes one away again."""
+    miscounted = bpy.app.version < (4, 3) and isinstance(block, (bpy.types.Object, bpy.types.Collection))
+    return None if miscounted else block.users
 
 
 def assert_unchanged(before):

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from splatonym.core.errors import InvalidFile, InvalidInput
+from splatonym.core.files import replacing
 from splatonym.core.gaussians import GaussianArrays
-from splatonym.core.ply import read_ply, replacing, write_ply
+from splatonym.core.ply import read_ply, write_ply
 
 DONUT = Path(__file__).resolve().parents[3] / "shared/data/splats/donut_gshairlod.ply"
 BASIC = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2"]

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from splatonym.core.errors import InvalidFile
+from splatonym.core.files import read_json, write_json
 from splatonym.core.gaussians import GaussianArrays
 from splatonym.core.labels import UNLABELLED, LabelMap
-from splatonym.core.scene import SemanticScene, read_json, read_labels, read_scene, write_json, write_scene
+from splatonym.core.scene import SemanticScene, read_labels, read_scene, write_scene
 from splatonym.core.views import Instance
 
 LABELS = LabelMap(("chair", "café table"))
@@ -76,7 +77,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(InvalidFile, match="cannot be made"):
+    with pytest.raises(InvalidFile, match="is a file"):
         write_scene(tmp_path / "out", scene())
     assert (tmp_path / "out").read_text() == "mine"
 

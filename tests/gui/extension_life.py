@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run inside a real Blender: the extension is installed, enabled, predicts, is disabled and uninstalled.
 
-    blender --background --factory-startup --python-exit-code 9 --python tests/gui/extension_life.py -- ZIP SERVER_PYTHON ROOM.blend OUT
+blender --background --factory-startup --python-exit-code 9 --python tests/gui/extension_life.py -- ZIP SERVER_PYTHON ROOM.blend OUT
 """
 
 import sys

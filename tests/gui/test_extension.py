@@ -22,6 +22,17 @@ def test_blender_finds_the_zip_valid(blender, extension_zip):
 
 def test_the_extension_installs_predicts_and_goes_again(blender, extension_zip, server_python, tmp_path):
     script = HERE / "extension_life.py"
-    words = ["--factory-startup", "--python-exit-code", "9", "--python", script, "--", extension_zip, server_python, ROOM, tmp_path]
+    words = [
+        "--factory-startup",
+        "--python-exit-code",
+        "9",
+        "--python",
+        script,
+        "--",
+        extension_zip,
+        server_python,
+        ROOM,
+        tmp_path,
+    ]
     assert "LIFE done" in blender(*words)
     assert len(read_ply(tmp_path / "room.ply")) > 1000
