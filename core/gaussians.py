@@ -58,9 +58,9 @@ class GaussianArrays:
         colours: FloatArray = self.sh[:, 0] * np.float32(SH_C0) + np.float32(0.5)
         return colours.clip(0, 1)
 
-    def select(self, which: npt.NDArray[np.generic]) -> GaussianArrays:
+    def select(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> GaussianArrays:
         """The Gaussians that a boolean mask [N] or an index array picks."""
-        rows = np.flatnonzero(which) if which.dtype == bool else which
+        rows: npt.NDArray[np.integer] = np.flatnonzero(which) if which.dtype == bool else which.astype(np.int64, copy=False)
         columns = {field.name: getattr(self, field.name) for field in fields(self)}
         # np.take is several times faster here than indexing.
         picked: dict[str, Any] = {k: None if v is None else np.take(v, rows, axis=0) for k, v in columns.items()}

@@ -66,7 +66,7 @@ def _make(name: str) -> None:
     folder, interpreter = ROOT / f".venv-{name}", python_of(name)
     _run(
         [*uv, "venv", "--quiet", "--allow-existing", "--python", python, folder],
-        f"No Python {python} could be had; install it.",
+        f"No Python {python} could be had: install it, and put its folder on PATH.",
     )
     install = [*uv, "pip", "install", "--python", interpreter]
     wanted = [word for file in files for word in ("-r", ROOT / "requirements" / file)] + packages

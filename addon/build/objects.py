@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.errors import InvalidInput
-from ...core.gaussians import GaussianArrays
 from ...core.labels import UNLABELLED, label_colour
 from ...core.scene import SemanticScene
 from . import attributes, nodes
@@ -191,16 +190,10 @@ def _partition(scene: SemanticScene) -> tuple[attributes.Table, list[tuple[str, 
     numbers = np.bincount(small, minlength=len(scene.labels))
     occurring = np.flatnonzero(numbers)
     if len(occurring) > 1 and (small[1:] < small[:-1]).any():
-        g = _taken(g, np.argsort(small, kind="stable"))
+        g = g.select(np.argsort(small, kind="stable"))
     ends: npt.NDArray[np.int64] = np.cumsum(numbers)
     parts = [(scene.labels.names[k], int(ends[k] - numbers[k]), int(ends[k])) for k in occurring]
     return attributes.encode(g), parts
-
-
-def _taken(g: GaussianArrays, order: npt.NDArray[np.int64]) -> GaussianArrays:
-    """The Gaussians in another order; as `select`, but `np.take` moves rows six times faster than indexing."""
-    columns = {f.name: getattr(g, f.name) for f in fields(g)}
-    return GaussianArrays(**{name: None if a is None else np.take(a, order, axis=0) for name, a in columns.items()})
 
 
 def _class_collections(collection: bpy.types.Collection) -> list[bpy.types.Collection]:
