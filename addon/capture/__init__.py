@@ -16,7 +16,7 @@ compositor and objects are never changed, so there is nothing to forget to resto
 What views show: the render without the scene's look (Standard, no exposure, no compositor), sharp (no motion blur, no
 depth of field), in front of its world even where the film is transparent. Depth and instances are those of the first surface
 in the pixel's centre: glass counts as a surface, and what lies behind it is not seen. Volumes, lights and grease pencil
-have neither.
+have neither. Rigid bodies that a simulation has moved are refused: the copy does not have the simulation.
 """
 
 from .cameras import CAMERA_SOURCES, Shot, choose_cameras, scene_camera

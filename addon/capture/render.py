@@ -143,7 +143,12 @@ def render_colour(stage: Stage, engine: str, samples: int, denoise: bool) -> npt
     scene.display.render_aa = "OFF" if samples == 1 else next(enough, "32")
     if scene.render.engine == "CYCLES":
         set_where_there(
-            scene.cycles, samples=samples, time_limit=0.0, sample_offset=0, use_sample_subset=False, use_denoising=denoise
+            scene.cycles,
+            samples=samples,
+            use_denoising=denoise and can_denoise(),
+            time_limit=0.0,
+            sample_offset=0,
+            use_sample_subset=False,
         )
     set_format(scene, "BMP", color_mode="RGB")
     return read_bmp(render_file(stage, "colour.bmp"))
@@ -160,6 +165,13 @@ def render_geometry(stage: Stage) -> tuple[npt.NDArray[np.float32], npt.NDArray[
     depth = channels[f"{layer.name}.Depth.Z"]
     depth[~((depth > 0) & (depth < 0.999 * scene.camera.data.clip_end))] = 0
     return depth, channels[f"{layer.name}.CryptoObject00.r"]
+
+
+def can_denoise() -> bool:
+    """Whether Cycles is built with a denoiser; asked for one that it has not, some versions refuse to render."""
+    import _cycles  # there where the Cycles add-on is
+
+    return bool(getattr(_cycles, "with_openimagedenoise", True))
 
 
 def set_format(scene: bpy.types.Scene, file_format: str, **values: Any) -> None:

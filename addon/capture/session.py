@@ -43,7 +43,7 @@ class CaptureSettings:
 
     width, height: pixels; one of them alone keeps the scene's shape, none of them takes the scene's size.
     resolution: the longer side in pixels, in the scene's shape; in place of width and height.
-    samples: of the colour render. denoise: with Cycles only.
+    samples: of the colour render. denoise: with Cycles, if this Blender is built with a denoiser (Debian's is not).
     engine: "CYCLES", "EEVEE", "WORKBENCH", an id as Blender has it, or None for the scene's own.
     depth, index: whether the views have them; either costs a second, short render.
     labels: the label set that names are matched against.
@@ -151,6 +151,7 @@ class CaptureSession:
         try:
             if source is None or scene is None:
                 raise ReferenceError("a scene is gone")
+            _refuse_moving_bodies(source, shot.frame)
             layer = source.view_layers.get(self._layer, source.view_layers[0])
             with unkeyed_kept(source, layer):
                 return self._render(shot, layer, Stage(scene, self._folder))
@@ -210,6 +211,20 @@ def _evaluated(frame: int, own_layer: bpy.types.ViewLayer, stage: Stage) -> bpy.
         return stage.layer.depsgraph
     own_layer.update()
     return own_layer.depsgraph
+
+
+def _refuse_moving_bodies(source: bpy.types.Scene, frame: int) -> None:
+    """Rigid bodies are simulated in the file's own scene only: the copy has them where they started."""
+    world = source.rigidbody_world
+    if world is None or not world.enabled or world.collection is None or frame <= world.point_cache.frame_start:
+        return
+    for thing in world.collection.objects:
+        body = thing.rigid_body
+        if body is not None and body.type == "ACTIVE" and body.enabled and not body.kinematic:
+            raise NotAvailable(
+                f"'{thing.name}' is moved by a rigid body simulation, which cannot be captured at frame {frame}.",
+                "Bake it (Object > Rigid Body > Bake To Keyframes), or go to the simulation's first frame.",
+            )
 
 
 def _leave_results_out(layer: bpy.types.ViewLayer, undo: ExitStack) -> None:

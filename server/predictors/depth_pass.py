@@ -23,26 +23,27 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Settings:
-    size: float = 0.45
-    thin: float = 0.15
+    size: float = 0.42
+    thin: float = 0.05
     stretch: float = 4.0
-    opacity: float = 0.95
-    opacity_edge: float = 0.95
+    opacity: float = 0.92
+    opacity_edge: float = 0.8
     cell: float = 0.7
     weight_edge: float = 0.1
     facing_power: float = 1.0
     foot_power: float = 2.0
-    tolerance: float = 0.01
+    tolerance: float = 0.005
     absorb: float = 0.95
     spills: int = 1
     spill_k: float = 0.0
     spill_o: float = 0.75
     spill_s: float = 0.0
+    init: float = 1.0
     rounds: int = 2
     score_edge: float = 2.0
     score_facing: float = 0.5
     absorb_tol: float = 0.25
-    gain: float = 1.0
+    gain: float = 0.7
     size_edge: float = 1.0
 
 
@@ -92,7 +93,7 @@ class DepthPass:
             from .colour import back_project
 
             with job.stage("colour"):
-                c = back_project(gaussians, gaussians.rgb, views, settings.rounds, settings.gain, choose(), job)
+                c = back_project(gaussians, gaussians.rgb * settings.init + .5 * (1 - settings.init), views, settings.rounds, settings.gain, choose(), job)
                 gaussians = replace(gaussians, sh=sh_from_rgb(c))
         return Prediction(gaussians, [], {"points": len(points), "points_contradicted": int((~keep).sum())})
 

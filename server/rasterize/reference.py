@@ -51,6 +51,10 @@ class Reference:
 
     def __init__(self, device: str | None = None) -> None:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device == "cpu":
+            # Its operations are short, and torch's OpenMP threads spin between them: with another process on the same cores (Blender
+            # is one) a view took 18 s on two threads and 0.6 s on one.
+            torch.set_num_threads(1)
 
     def prepare(self, gaussians: GaussianArrays, camera: Camera, settings: RasterSettings, job: Job) -> ReferenceFrame:
         gaussians.validate()

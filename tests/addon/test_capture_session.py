@@ -228,6 +228,20 @@ def test_an_undo_between_two_views_is_said():
     assert [s.name for s in bpy.data.scenes] == ["Scene"] and len(bpy.data.cameras) == 1
 
 
+def test_rigid_bodies_are_refused_where_they_have_moved():
+    seen = camera()
+    stone = box("Stone", 0.5)
+    bpy.context.view_layer.objects.active = stone
+    bpy.ops.rigidbody.object_add()
+    assert capture(bpy.context, choose_cameras(bpy.context, names=[seen.name]), VIEW).views
+    bpy.context.scene.frame_set(5)
+    shots = choose_cameras(bpy.context, names=[seen.name])
+    with pytest.raises(NotAvailable, match="'Stone' is moved by a rigid body simulation"):
+        capture(bpy.context, shots, VIEW)
+    stone.rigid_body.type = "PASSIVE"
+    assert capture(bpy.context, shots, VIEW).views
+
+
 def test_no_temporary_folder(monkeypatch, tmp_path):
     room()
     before = snapshot()
