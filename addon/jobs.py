@@ -180,10 +180,20 @@ def _stop_before_load(*_arguments: Any) -> None:
     state.error, state.message = None, ""
 
 
+@persistent
+def _stop_before_save(*_arguments: Any) -> None:
+    """Capture works in a temporary scene, which must not end up in the file; later stages may go on."""
+    if state.running and state.step.stage == "Capture":
+        stop()
+        state.message = "Cancelled: the file was saved while its cameras were rendered."
+
+
 def register() -> None:
     bpy.app.handlers.load_pre.append(_stop_before_load)
+    bpy.app.handlers.save_pre.append(_stop_before_save)
 
 
 def unregister() -> None:
     stop()
     bpy.app.handlers.load_pre.remove(_stop_before_load)
+    bpy.app.handlers.save_pre.remove(_stop_before_save)
