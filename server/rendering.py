@@ -19,7 +19,6 @@ from ..core.scene import SemanticScene
 from .job import Job
 from .rasterize.contract import Backend, RasterSettings, choose
 
-NORM = True
 COVERED = 0.5
 """Alpha from which on a pixel has a depth, a class and an instance."""
 
@@ -57,12 +56,14 @@ def render_scene(
     for number, camera in enumerate(cameras):
         job.progress(number / len(cameras), f"view {number + 1} of {len(cameras)}")
         frame = backend.prepare(g, camera, settings or RasterSettings(), job)
-        out = frame.render(background=behind)
+        out = frame.render()
         classes = frame.dominant_id(label + 1)[0] - 1
         covered = out.alpha >= COVERED
+        alpha = out.alpha[..., None]
+        straight = np.where(covered[..., None], out.features / np.maximum(alpha, COVERED), out.features + (1 - alpha) * behind)
         instances = np.zeros_like(classes) if g.instance is None else frame.dominant_id(g.instance)[0]
         yield RenderedView(
-            rgb=np.rint(np.clip(out.features / np.where(covered & NORM, out.alpha, 1)[..., None], 0, 1) * 255).astype(np.uint8),
+            rgb=np.rint(np.clip(straight, 0, 1) * 255).astype(np.uint8),
             depth=np.where(covered, out.depth, np.float32(0)),
             alpha=np.clip(out.alpha, 0, 1),
             classes=np.where(covered, classes, NOTHING).astype(np.uint8),
