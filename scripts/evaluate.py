@@ -3,9 +3,9 @@
 
     .venv-server/bin/python scripts/evaluate.py rooms ROOMS [--inputs 0,2,5,7] [--json FILE]
 
-ROOMS is a folder of captures (each with transforms.json and labels.json) or a tar of such. For each room the inputs are predicted from, the other
-frames rendered and compared. Figures are means over held-out frames, on pixels whose surface an input view saw; mIoU once pooled over all
-pixels of all rooms, and once as a mean over rooms.
+ROOMS is a folder of captures (each with transforms.json and labels.json) or a tar of such. For each room the inputs are predicted
+from, the other frames rendered and compared. Figures are means over held-out frames, on pixels whose surface an input view saw;
+mIoU once pooled over all pixels of all rooms, and once as a mean over rooms.
 """
 
 from __future__ import annotations

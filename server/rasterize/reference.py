@@ -146,13 +146,13 @@ class ReferenceFrame:
         shape = (self._camera.height, self._camera.width, *values.shape[1:])
         return values.reshape(shape).to(torch.float32).cpu().numpy()
 
-    def _fits(self, image: np.ndarray) -> None:  # type: ignore[type-arg]
+    def _fits(self, image: np.ndarray) -> None:
         if image.shape[:2] != (self._camera.height, self._camera.width):
             raise InvalidInput(
                 f"An image {image.shape} does not fit a camera of {self._camera.width}x{self._camera.height} pixels."
             )
 
-    def _sums(self, parts: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def _sums(self, parts: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> tuple[np.ndarray, np.ndarray]:
         """Pieces of (keys, weights) -> the distinct keys, sorted, and the sum of each one's weights."""
         keys, sums = (
             torch.zeros(0, dtype=torch.int64, device=self._device),

@@ -64,7 +64,7 @@ def _register(
         keys = np.concatenate([keys, found.gaussian.astype(np.int64) << 32 | found.id])
         weights = np.concatenate([weights, found.weight])
         keys, place_of = np.unique(keys, return_inverse=True)
-        weights = np.bincount(place_of, weights, minlength=len(keys))
+        weights = np.bincount(place_of, weights, minlength=len(keys)).astype(np.float64)
     return keys >> 32, keys & 0xFFFFFFFF, weights
 
 
@@ -74,7 +74,7 @@ def _decide(
     """Label, instance and confidence of each of `count` Gaussians, from entries (Gaussian, label, instance number, weight)."""
     whole = np.bincount(gaussian, weight, minlength=count)
     by_class, entry_class = np.unique(gaussian << 32 | label, return_inverse=True)
-    class_weight = np.bincount(entry_class, weight, minlength=len(by_class))
+    class_weight = np.bincount(entry_class, weight, minlength=len(by_class)).astype(np.float64)
     best_class = _heaviest(by_class >> 32, class_weight)
     out_label = np.full(count, unlabelled, np.int32)
     confidence = np.zeros(count, np.float32)

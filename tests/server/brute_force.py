@@ -2,7 +2,6 @@
 """Splatting as the textbook has it: every pixel against every Gaussian, float64, one loop. The oracle's own oracle."""
 
 import numpy as np
-
 from splatonym.core.gaussians import SH_C0
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from splatonym.core.cameras import Camera, intrinsics
 from splatonym.core.errors import Cancelled, NotAvailable, SplatonymError
 from splatonym.core.gaussians import GaussianArrays, sh_from_rgb
