@@ -130,6 +130,7 @@ class CaptureSession:
         scene.name = NAME
         self._scene = scene.name
         undo.callback(_remove, "scenes", scene.name)
+        undo.callback(_free_render, scene.name)
         scene.animation_data_clear()  # it would set our settings back
         for layer in [layer for layer in scene.view_layers if layer.name != self._layer]:
             scene.view_layers.remove(layer)
@@ -245,6 +246,12 @@ def _leave_results_out(layer: bpy.types.ViewLayer, undo: ExitStack) -> None:
 def _show_again(name: str) -> None:
     if name in bpy.data.objects:
         bpy.data.objects[name].hide_render = False
+
+
+def _free_render(name: str) -> None:
+    """Have Blender drop what it keeps of the copy's renders: it knows it by the scene's address, which the next copy may get again."""
+    if name in bpy.data.scenes:
+        bpy.data.scenes[name].render.use_persistent_data = False
 
 
 def _remove(kind: str, name: str) -> None:
