@@ -22,7 +22,7 @@ from ...core.views import View
 from ..job import Job
 from ..rasterize import contract as rasterize
 from .contract import Prediction
-from .fusion import Points, compare, merge
+from .fusion import Points, Witness, compare, merge
 from .normals import surface
 from .refine import fade_spill, recolour
 
@@ -80,26 +80,28 @@ class DepthPass:
         chosen = read_options(options)
         notes = check_depth(views)
         backend = rasterize.choose()
+        seeing = [view for view in views if view.depth is not None]
         with job.stage("unproject"):
-            parts = []
-            for number, view in enumerate(views):
-                job.progress(number / len(views), view.name)
-                if view.depth is not None:
-                    parts.append(unproject(view, number, chosen))
-            points = Points.concatenate(parts)
+            parts, witnesses = [], []
+            for number, view in enumerate(seeing):
+                job.progress(number / len(seeing), view.name)
+                parts.append(unproject(view, chosen))
+                witnesses.append(Witness.of(view, parts[-1]))
+        figures = {"points": sum(map(len, parts)), "points_contradicted": 0, "points_outdone": 0}
         with job.stage("fuse"):
-            verdict = compare(points, views, chosen.tolerance, job)
-            merged = merge(points.select(~(verdict.contradicted | verdict.outdone)), chosen.cell, job)
+            for number, view in enumerate(seeing):
+                job.progress(number / len(seeing), view.name)
+                verdict = compare(parts[number], witnesses[:number] + witnesses[number + 1 :], chosen.tolerance, job)
+                parts[number] = parts[number].select(~(verdict.contradicted | verdict.outdone))
+                figures["points_contradicted"] += int(verdict.contradicted.sum())
+                figures["points_outdone"] += int((verdict.outdone & ~verdict.contradicted).sum())
+            merged = merge(Points.concatenate(parts), chosen.cell, job)
+            del parts, witnesses
             gaussians = to_gaussians(merged, chosen)
         with job.stage("refine opacity"):
             gaussians = fade_spill(gaussians, views, backend, job)
         with job.stage("refine colour"):
             gaussians = recolour(gaussians, views, chosen.rounds, backend, job)
-        figures = {
-            "points": len(points),
-            "points_contradicted": int(verdict.contradicted.sum()),
-            "points_outdone": int((verdict.outdone & ~verdict.contradicted).sum()),
-        }
         return Prediction(gaussians, notes, figures)
 
 
@@ -121,25 +123,25 @@ def check_depth(views: Sequence[View]) -> list[str]:
     return notes + ([f"Without depth, left out: {', '.join(without)}."] if without else [])
 
 
-def unproject(view: View, number: int, options: Options) -> Points:
-    """The surface points of a view that has depth."""
+def unproject(view: View, options: Options) -> Points:
+    """The surface points of a view that has depth, pixel by pixel."""
     assert view.depth is not None
     seen = view.depth > 0
     shown = surface(view.camera, view.depth)
     facing = np.maximum(shown.facing[seen], LEAST_FACING)
     footprint, edge = shown.footprint[seen], shown.edge[seen]
     to_world = view.camera.T_world_camera[:3, :3].T
-    return Points(
-        position=shown.points[seen] @ to_world + view.camera.position,
-        normal=shown.normals[seen] @ to_world,
-        ray=shown.rays[seen] @ to_world,
-        footprint=footprint,
-        blur=footprint * np.where(edge, EDGE_BLUR, 1.0) / np.sqrt(facing),
-        colour=view.rgb[seen] / 255.0,
-        weight=np.where(edge, EDGE_WEIGHT, 1.0) * np.maximum(shown.facing[seen], 1e-3) / footprint**2,
-        opacity=np.where(shown.rim[seen], options.opacity_edge, options.opacity),
-        view=np.full(int(seen.sum()), number, np.int32),
-    )
+    columns = {
+        "position": shown.points[seen] @ to_world + view.camera.position,
+        "normal": shown.normals[seen] @ to_world,
+        "ray": shown.rays[seen] @ to_world,
+        "footprint": footprint,
+        "blur": footprint * np.where(edge, EDGE_BLUR, 1.0) / np.sqrt(facing),
+        "colour": view.rgb[seen] / 255.0,
+        "weight": np.where(edge, EDGE_WEIGHT, 1.0) * np.maximum(shown.facing[seen], 1e-3) / footprint**2,
+        "opacity": np.where(shown.rim[seen], options.opacity_edge, options.opacity),
+    }
+    return Points(**{name: values.astype(np.float32) for name, values in columns.items()})
 
 
 def to_gaussians(points: Points, options: Options) -> GaussianArrays:

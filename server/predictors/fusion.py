@@ -14,7 +14,7 @@ from ...core.views import View
 from ...core.visibility import depth_at
 from ..job import Job
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 
 AT_A_TIME = 1 << 17
@@ -23,13 +23,12 @@ AT_A_TIME = 1 << 17
 
 @dataclass(frozen=True)
 class Points:
-    """N surface points, those of one view together and in the order of its pixels.
+    """N surface points; float32, because all pixels of all views are held at once.
 
     position: [N, 3] world. normal: [N, 3] world, towards the camera, unit (after merging: not unit).
     ray: [N, 3] unit, from the camera to the point. footprint: [N] what a pixel measures there, scene units.
     blur: [N] how badly the view resolves the surface there; less is better.
     colour: [N, 3] sRGB 0..1. weight: [N] what the point counts in a mean. opacity: [N] 0..1.
-    view: [N] int32, number of the view.
     """
 
     position: Array
@@ -40,7 +39,6 @@ class Points:
     colour: Array
     weight: Array
     opacity: Array
-    view: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.position)
@@ -64,8 +62,24 @@ class Verdict:
     outdone: Mask
 
 
-def compare(points: Points, views: Sequence[View], tolerance: float, job: Job) -> Verdict:
-    """Hold every point against the depth of every other view.
+@dataclass(frozen=True)
+class Witness:
+    """A view with depth, and how badly it resolves the surface in each pixel: blur [H, W] float32, inf where it has none."""
+
+    view: View
+    blur: Array
+
+    @staticmethod
+    def of(view: View, points: Points) -> Witness:
+        """A view and its own points, in the order of its pixels that have depth."""
+        assert view.depth is not None
+        blur = np.full(view.depth.shape, np.inf, np.float32)
+        blur[view.depth > 0] = points.blur
+        return Witness(view, blur)
+
+
+def compare(points: Points, others: Sequence[Witness], tolerance: float, job: Job) -> Verdict:
+    """Hold a view's points against the depth of every other view.
 
     A view agrees where its depth is the point's within `tolerance` (a share of the depth) and two footprints of either; it
     looks through the point where its depth lies farther than twice that. A point is outdone where a view agrees within a quarter
@@ -74,16 +88,13 @@ def compare(points: Points, views: Sequence[View], tolerance: float, job: Job) -
     """
     votes = np.ones(len(points), np.int32)
     outdone = np.zeros(len(points), dtype=bool)
-    for number, view in enumerate(views):
-        if view.depth is None:
-            continue
-        blur = np.full(view.depth.size, np.inf)
-        blur[np.flatnonzero(view.depth > 0)] = points.blur[points.view == number]
-        others = np.flatnonzero(points.view != number)
-        for start in range(0, len(others), AT_A_TIME):
-            job.progress((number + start / max(len(others), 1)) / len(views), view.name)
-            some = others[start : start + AT_A_TIME]
-            own, found = depth_at(points.position[some], view.camera, view.depth)
+    for witness in others:
+        view, depth = witness.view, witness.view.depth
+        assert depth is not None
+        for start in range(0, len(points), AT_A_TIME):
+            job.check()
+            some = np.arange(start, min(start + AT_A_TIME, len(points)))
+            own, found = depth_at(points.position[some], view.camera, depth)
             hit = found > 0
             some, own, found = some[hit], own[hit], found[hit]
             footprint = own / view.camera.fx if view.camera.projection == "perspective" else 1 / view.camera.fx
@@ -91,7 +102,7 @@ def compare(points: Points, views: Sequence[View], tolerance: float, job: Job) -
             votes[some] += (np.abs(found - own) <= slack).astype(np.int32) - (found > own + 2 * slack)
             pixel, _ = view.camera.project(points.position[some])
             column, row = pixel.astype(np.int64).T
-            better = blur[row * view.camera.width + column] < 0.95 * points.blur[some]
+            better = witness.blur[row, column] < 0.95 * points.blur[some]
             outdone[some] |= better & (np.abs(found - own) <= slack / 4)
     return Verdict(votes < 0, outdone)
 
@@ -103,7 +114,7 @@ def merge(points: Points, cell: float, job: Job) -> Points:
     """
     if not len(points):
         return points
-    level = np.round(np.log2(points.footprint * cell)).astype(np.int64)
+    level = np.round(np.log2(points.footprint.astype(np.float64) * cell)).astype(np.int64)
     cells = np.floor(points.position / 2.0 ** level[:, None]).astype(np.int64)
     job.check()
     _, group = np.unique(_mixed(level, *cells.T), return_inverse=True)
@@ -113,7 +124,7 @@ def merge(points: Points, cell: float, job: Job) -> Points:
 
     def mean(values: Array) -> Array:
         columns = [np.bincount(group, column * points.weight, count) / weight for column in values.T]
-        return np.stack(columns, 1)
+        return np.stack(columns, 1).astype(np.float32)
 
     rising = np.argsort(points.weight, kind="stable")
     heaviest = np.zeros(count, np.int64)
@@ -128,7 +139,6 @@ def merge(points: Points, cell: float, job: Job) -> Points:
         colour=mean(points.colour),
         weight=weight,
         opacity=points.opacity[heaviest],
-        view=points.view[heaviest],
     )
 
 

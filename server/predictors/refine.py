@@ -13,7 +13,7 @@ from ...core.views import View
 from ..job import Job
 from ..rasterize.contract import Backend, Frame, RasterSettings
 
-FRAMES_KEPT = 1 << 21
+FRAMES_KEPT = 1 << 20
 """Pixels of all views up to which their prepared frames are kept between rounds; beyond, memory counts more than time."""
 
 

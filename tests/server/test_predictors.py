@@ -107,7 +107,7 @@ def test_a_point_that_two_views_look_through_is_dropped():
 def test_merging_keeps_weighted_means_and_one_point_a_cell():
     rng = np.random.default_rng(0)
     view = plane_view(unit([0, 0, -1.0]), -3.0)
-    points = unproject(view, 0, DepthOptions())
+    points = unproject(view, DepthOptions())
     doubled = Points.concatenate([points, points])
     merged = merge(doubled, 0.7, Job())
     assert len(merged) == len(merge(points, 0.7, Job()))
@@ -118,8 +118,8 @@ def test_merging_keeps_weighted_means_and_one_point_a_cell():
 
 
 def test_a_single_view_contradicts_nothing():
-    points = unproject(plane_view(unit([0, 0, -1.0]), -3.0), 0, DepthOptions())
-    verdict = compare(points, [plane_view(unit([0, 0, -1.0]), -3.0)], 0.005, Job())
+    points = unproject(plane_view(unit([0, 0, -1.0]), -3.0), DepthOptions())
+    verdict = compare(points, [], 0.005, Job())
     assert not verdict.contradicted.any() and not verdict.outdone.any()
 
 
