@@ -2,7 +2,8 @@
 """Pictures of a labelled scene: colour, depth, coverage, classes and instances.
 
 The class of a pixel is the one whose Gaussians show most there, all together: argmax over classes of the sum of T * alpha. The same for
-instances. Where the Gaussians cover less than half of a pixel, it shows nothing.
+instances. Where the Gaussians cover less than half of a pixel, it shows nothing. Where they cover more, the colour is theirs alone, sum of
+T * alpha * colour over alpha: a surface of splats lets a little light through everywhere, which is no hole.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ COVERED = 0.5
 
 @dataclass(frozen=True)
 class RenderedView:
-    """rgb: [H, W, 3] uint8 sRGB, over the background.
+    """rgb: [H, W, 3] uint8 sRGB; where there is nothing, over the background.
     depth: [H, W] float32 planar depth, scene units; 0 where there is nothing.
     alpha: [H, W] float32, 0 to 1.
     classes: [H, W] uint8 label id; 255 where there is nothing.

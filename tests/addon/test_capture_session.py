@@ -127,14 +127,16 @@ def test_nothing_is_changed_after_success(busy):
     assert_unchanged(before)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("in the middle"), KeyboardInterrupt(), InvalidInput("ours")])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, InvalidInput])
 def test_nothing_is_changed_after_an_error_in_a_render(busy, monkeypatch, error):
     def fail(*arguments):
-        raise error
+        raise error(
+            "in a render"
+        )  # made here: one that outlives the test would keep its frames, and 4.2 crashes at exit over them
 
     before = snapshot()
     monkeypatch.setattr(session, "render_geometry", fail)
-    with pytest.raises(type(error)):
+    with pytest.raises(error):
         capture(bpy.context, busy, VIEW)
     assert_unchanged(before)
 
