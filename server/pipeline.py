@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,8 +72,19 @@ def predict(request: PredictRequest, job: Job) -> PredictResult:
         "notes": [*prediction.notes, *labelled.notes],
         **prediction.figures,
         "timings": dict(job.timings),
+        "peak_memory_mb": peak_memory_mb(),
     }
     return PredictResult(scene, report)
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory that this process ever held, in MiB; None on Windows, which does not say it this way."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
 
 
 def capabilities() -> dict[str, Any]:

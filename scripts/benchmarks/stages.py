@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
                 raise SystemExit(f"the main job ended with exit code {process.returncode}")
             report = json.loads((Path(folder) / "report.json").read_text())
         reports.append(report)
-        peaks.append({"blender_mb": usage.ru_maxrss / 1024, "server_mb": report["server"].get("peak_memory_mb", 0.0)})
+        peaks.append({"blender_mb": usage.ru_maxrss / 1024, "server_mb": report["server"]["peak_memory_mb"]})
     stages = {name: statistics.median(r["seconds"][name] for r in reports) for name in reports[0]["seconds"]}
     inside = {
         name: statistics.median(r["server"]["timings"][name] for r in reports) for name in reports[0]["server"]["timings"]
