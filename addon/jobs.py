@@ -99,7 +99,10 @@ class ModalWork:
         if state.running:
             return {"CANCELLED"}
         state.error, state.message, state.cancel_asked = None, "", False
-        state.work, state.step = self.begin(context), Step("Start", 0.0)
+        try:
+            state.work, state.step = self.begin(context), Step("Start", 0.0)
+        except SplatonymError as error:
+            return self._failed(error)
         self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
         context.window_manager.modal_handler_add(self)
         context.workspace.status_text_set("Splatonym is working; Esc cancels")

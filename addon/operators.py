@@ -68,10 +68,10 @@ class SPLATONYM_OT_cancel(bpy.types.Operator):
 
 
 class ResultOperator:
-    """An operator on one result: the one named, else the newest."""
+    """An operator on one result: the one named, else the last in the outliner."""
 
     result: bpy.props.StringProperty(  # type: ignore[valid-type]
-        name="Result", description="Name or id of the result; empty means the newest", options={"SKIP_SAVE"}
+        name="Result", description="Name or id of the result; empty means the last one", options={"SKIP_SAVE"}
     )
 
     @classmethod
@@ -103,7 +103,7 @@ class SPLATONYM_OT_render_view(ResultOperator, jobs.ModalWork, bpy.types.Operato
 
     bl_idname = "splatonym.render_view"
     bl_label = "Render Splat View"
-    bl_options = {"REGISTER"}
+    bl_options = {"REGISTER", "UNDO"}
 
     picture: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Picture", items=PICTURES, default="RGB", description="What the image shows"
@@ -111,18 +111,6 @@ class SPLATONYM_OT_render_view(ResultOperator, jobs.ModalWork, bpy.types.Operato
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
         return render_result(context, self.chosen(context), self.picture)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            return super().execute(context)
-        except SplatonymError as error:
-            return self.failed(error)
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        try:
-            return super().invoke(context, event)
-        except SplatonymError as error:
-            return self.failed(error)
 
     def done(self, context: bpy.types.Context, outcome: bpy.types.Image) -> str:
         for window in context.window_manager.windows:
