@@ -6,17 +6,20 @@ picture. All of them come from the same numbers: w[p, i] = T * alpha, how much G
 product w @ features, registration its transpose, w.T @ image.
 
 Convention: numpy arrays in and out, because the product's scenes, views and wire are numpy and so is numba; a backend that works on a
-GPU moves them. Training will call a differentiable function on torch tensors instead. Depth is planar, colours sRGB.
+GPU moves them. Training calls `Backend.rasterize`, the same picture as a differentiable function of torch tensors. Depth is planar,
+colours sRGB.
 
 Definition, as in gsplat 1.5 and 3DGS: perspective splats are EWA's local affine approximation, orthographic ones exact; `eps2d`
 px^2 is added to the splat's covariance; alpha = min(0.999, opacity * exp(-power)); below 1/255 it is skipped; a pixel stops before the
-Gaussian that would take its transmittance T to 1e-4 or less.
+Gaussian that would take its transmittance T to 1e-4 or less. Gaussians are taken in the order of their float32 depth, equal ones in
+their own order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +29,17 @@ from ...core.errors import NotAvailable
 from ...core.gaussians import GaussianArrays
 from ..job import Job
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 ALPHA_LEAST = 1 / 255
 ALPHA_MOST = 0.999
 TRANSMITTANCE_LEAST = 1e-4
+CHANNELS_MOST = 32
+"""Feature channels that are ever blended at once; more are done in turns."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +60,37 @@ class RenderOutput:
     """features: [H, W, C] float32, sum of w * feature, plus the background's share.
     depth: [H, W] float32, sum of w * depth / sum of w; 0 where alpha is 0.
     alpha: [H, W] float32, sum of w.
+    normals: [H, W, 3] float32 in the world's axes, if asked for: sum of w * normal, unit length; 0 where alpha is 0. A Gaussian's normal is
+        its shortest axis (the first of equal ones), turned toward the camera.
     """
 
     features: Floats
     depth: Floats
     alpha: Floats
+    normals: Floats | None = None
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The K Gaussians that show most in each pixel, the heaviest first; of equal ones the nearer.
+
+    ids: [H, W, K] int32; -1 where there are fewer. weights: [H, W, K] float32; 0 there.
+    """
+
+    ids: Ints
+    weights: Floats
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What `rasterize` gives, as torch tensors for V cameras of one size; see RenderOutput.
+
+    features: [V, H, W, C]. depth: [V, H, W]. alpha: [V, H, W].
+    """
+
+    features: Tensor
+    depth: Tensor
+    alpha: Tensor
 
 
 @dataclass(frozen=True)
@@ -74,8 +108,13 @@ class IdWeights:
 class Frame(Protocol):
     """Gaussians prepared for one camera."""
 
-    def render(self, features: Floats | None = None, background: Floats | None = None) -> RenderOutput:
+    def render(
+        self, features: Floats | None = None, background: Floats | None = None, *, normals: bool = False
+    ) -> RenderOutput:
         """Blend features [N, C], or the Gaussians' own colours; background [C] shows through where they do not cover."""
+
+    def topk(self, k: int) -> TopK:
+        """The k (1 to 64) Gaussians that show most in each pixel."""
 
     def register(self, image: Floats) -> tuple[Floats, Floats]:
         """Image [H, W, C] -> its sums over each Gaussian's pixels [N, C] and the Gaussians' weights [N]."""
@@ -100,8 +139,34 @@ class Backend(Protocol):
     @property
     def version(self) -> str: ...
 
+    def ready(self, job: Job) -> None:
+        """Compile or load what the first use needs, with progress; quick when it was done before. `prepare` works without it."""
+
     def prepare(self, gaussians: GaussianArrays, camera: Camera, settings: RasterSettings, job: Job) -> Frame:
         """Project and sort; the frame goes on asking `job` whether to stop."""
+
+    def prepare_all(
+        self, gaussians: GaussianArrays, cameras: Sequence[Camera], settings: RasterSettings, job: Job
+    ) -> Iterator[Frame]:
+        """The frames of many cameras, one after the other; the Gaussians are checked, and moved to the device, once."""
+
+    def rasterize(
+        self,
+        means: Tensor,
+        quats: Tensor,
+        scales: Tensor,
+        opacities: Tensor,
+        features: Tensor,
+        cameras: Sequence[Camera],
+        background: Tensor | None = None,
+        settings: RasterSettings = RasterSettings(),
+    ) -> Rendered:
+        """Differentiable pictures for cameras of one size.
+
+        means [N, 3], quats [N, 4] (wxyz, of any length but 0), scales [N, 3], opacities [N], features [N, C], or [V, N, C] where they
+        differ by camera (as colours do: harmonics.colours), background [C] or [V, C]; float32 (the reference: or float64). Gradients reach
+        all of them; features' effect on depth is none. Values that are not finite or not allowed raise InvalidInput.
+        """
 
 
 BACKENDS = ("reference",)
