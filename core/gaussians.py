@@ -66,8 +66,8 @@ class GaussianArrays:
         picked: dict[str, Any] = {k: None if v is None else np.take(v, rows, axis=0) for k, v in columns.items()}
         return GaussianArrays(**picked)
 
-    def validate(self) -> None:
-        """Raise InvalidInput unless shapes, dtypes and values are as documented."""
+    def validate_shapes(self) -> None:
+        """Raise InvalidInput unless shapes and dtypes are as documented; quick."""
         n = len(self.means)
         bands = self.sh.shape[1] if self.sh.ndim == 3 else 0
         if bands not in (1, 4, 9, 16):
@@ -88,7 +88,14 @@ class GaussianArrays:
                 continue
             if array.shape != shape or array.dtype != dtype:
                 raise InvalidInput(f"Gaussian {name} are {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}.")
-            if dtype is np.float32 and not np.isfinite(array).all():
+
+    def validate(self) -> None:
+        """Raise InvalidInput unless shapes, dtypes and values are as documented."""
+        self.validate_shapes()
+        n = len(self.means)
+        for name in ("means", "quats", "scales", "opacities", "sh", "confidence"):
+            array = getattr(self, name)
+            if array is not None and not np.isfinite(array).all():
                 bad = int(np.argwhere(~np.isfinite(array))[0][0])
                 raise InvalidInput(f"Gaussian {bad} has {name} that are not finite.", "Remove it and try again.")
         if n and (self.scales <= 0).any():

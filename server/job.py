@@ -30,6 +30,11 @@ class Job:
         """Ask the work to stop; may be called from any thread."""
         self._cancel.set()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody cancelled."""
+        return self._cancel.is_set()
+
     def check(self) -> None:
         """Raise Cancelled if somebody cancelled."""
         if self._cancel.is_set():

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the kernels are compiled, and where the compiled ones are kept.
+
+No kernel uses numba's own threads: each is called once per thread of `crew.py` with its part of the work, without Python's lock. So there is no OpenMP that spins
+beside Blender, nothing that aborts when two Python threads render or breaks when a process forks, and no library to install for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from ...caches import user_cache
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: a folder of the user's cache for each state of these sources.
+
+    numba looks at the file of a kernel alone and would take an old one whose helpers in other files have changed.
+    """
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    state = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    return user_cache() / "kernels" / state
+
+
+if not os.environ.get("NUMBA_CACHE_DIR"):
+    numba.config.CACHE_DIR = str(cache_folder())
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+
+kernel = numba.njit(cache=True, **_OPTIONS)
+"""Decorates what Python calls: compiled at its first call, kept on disk."""
+
+inner = numba.njit(forceinline=True, **_OPTIONS)
+"""Decorates what kernels call; it becomes part of them."""
