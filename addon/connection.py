@@ -15,6 +15,7 @@ from . import preferences
 class _Connection:
     client: Client
     interpreter: Path
+    arguments: tuple[str, ...]
     greeting: Call
 
 
@@ -22,18 +23,20 @@ _connection: _Connection | None = None
 
 
 def client() -> Client:
-    """The running server's client; starts the server where there is none, or where the preferences name another Python.
+    """The running server's client; starts the server where there is none, or where the preferences now say another.
 
     Raises a typed error where the server cannot start. One that starts but lacks a package says so some seconds later: see `check`.
     """
     global _connection
-    wanted = preferences.server_interpreter()
-    if _connection is not None and (not _connection.client.alive or _connection.interpreter != wanted):
-        close()
+    interpreter, arguments = preferences.server_interpreter(), preferences.server_arguments()
+    if _connection is not None:
+        as_wanted = (_connection.interpreter, _connection.arguments) == (interpreter, arguments)
+        if not _connection.client.alive or not as_wanted:
+            close()
     if _connection is None:
-        scenes = ["--scenes", str(preferences.user_folder("scenes"))]
-        started = Client(wanted, preferences.ROOT, log_path=preferences.log_path(), arguments=scenes)
-        _connection = _Connection(started, wanted, started.submit("hello", {"protocol": PROTOCOL_VERSION}))
+        started = Client(interpreter, preferences.ROOT, log_path=preferences.log_path(), arguments=arguments)
+        greeting = started.submit("hello", {"protocol": PROTOCOL_VERSION})
+        _connection = _Connection(started, interpreter, arguments, greeting)
     return _connection.client
 
 

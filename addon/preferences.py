@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The add-on's preferences, and the two questions that depend on them: which Python runs the server, where do files go."""
+"""The add-on's preferences, and the questions that depend on them: what runs the server, with which settings, where do files go."""
 
 import os
 from pathlib import Path
@@ -14,6 +14,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = __package__.rpartition(".")[0]
 INTERPRETER_VARIABLE = "SPLATONYM_SERVER_PYTHON"
 
+AUTOMATIC = "auto"
+RASTERIZERS = [
+    (AUTOMATIC, "Automatic", "The best that works; what the environment says in SPLATONYM_RASTERIZER goes first"),
+    ("gsplat", "gsplat", "On an NVIDIA GPU; needs the package gsplat and, for its first start, a CUDA compiler"),
+    ("cpu", "CPU", "On the processor, compiled; needs the package numba"),
+    ("reference", "Reference", "Readable, exact and slow"),
+]
+
 
 class SplatonymPreferences(bpy.types.AddonPreferences):
     bl_idname = PACKAGE
@@ -22,6 +30,20 @@ class SplatonymPreferences(bpy.types.AddonPreferences):
         name="Server Python",
         description="The Python interpreter of the environment that holds torch; the server runs in it, apart from Blender",
         subtype="FILE_PATH",
+    )
+    rasterizer: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Rasterizer",
+        description="What the server draws Gaussians with; the server starts again when this changes",
+        items=RASTERIZERS,
+        default=AUTOMATIC,
+    )
+    threads: bpy.props.IntProperty(  # type: ignore[valid-type]
+        name="Threads",
+        description="Threads of the rasterizer on the processor; 0 for all cores but one, which is left to Blender",
+        default=0,
+        min=0,
+        max=1024,
+        soft_max=64,
     )
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -32,6 +54,10 @@ class SplatonymPreferences(bpy.types.AddonPreferences):
             column.label(text="Choose the python of an environment with torch, as the README describes.", icon="ERROR")
         else:
             column.label(text=f"In use: {found}", icon="CHECKMARK")
+        column.prop(self, "rasterizer")
+        row = column.row()
+        row.enabled = self.rasterizer in (AUTOMATIC, "cpu")
+        row.prop(self, "threads")
         column.label(text=f"Log: {log_path()}", icon="TEXT")
 
 
@@ -63,6 +89,17 @@ def server_interpreter() -> Path:
             f"Choose one with torch in the preferences of Splatonym, or set {INTERPRETER_VARIABLE}.",
         )
     return found
+
+
+def server_arguments() -> tuple[str, ...]:
+    """What the server is started with: where its scenes are kept, and what draws. What is automatic is left to the server."""
+    arguments = ["--scenes", str(user_folder("scenes")), "--beside-blender"]
+    stored = preferences()
+    if stored is not None and stored.rasterizer != AUTOMATIC:
+        arguments += ["--rasterizer", stored.rasterizer]
+    if stored is not None and stored.threads:
+        arguments += ["--threads", str(stored.threads)]
+    return tuple(arguments)
 
 
 def user_folder(name: str = "") -> Path:

@@ -4,6 +4,7 @@
     python3 scripts/benchmark.py wire        the pipe beside a bare pipe
     python3 scripts/benchmark.py importing   1,000,000 Gaussians into Blender, beside Blender's own PLY import
     python3 scripts/benchmark.py stages      the main job's stages on the demo room, seconds and peak memory
+    python3 scripts/benchmark.py raster      the rasterizer beside the torch reference; --prototype PATH beside another one
     python3 scripts/benchmark.py all --json figures.json
 
 Each benchmark runs in the environment that it needs. Machines are noisy: quote medians and ratios from one run.
@@ -28,6 +29,7 @@ BENCHMARKS = {
     "wire": ("server", ["numpy"]),
     "importing": ("blender", ["bpy", "numpy"]),
     "stages": ("blender", ["bpy", "numpy"]),
+    "raster": ("server", ["numpy", "torch", "numba"]),
 }
 
 

@@ -163,6 +163,7 @@ def settings(scene):
     scene.cycles.samples = 32
     scene.cycles.use_denoising = True
     scene.cycles.denoiser = "OPENIMAGEDENOISE"
+    scene.cycles.denoising_prefilter = "FAST"  # half the time of "ACCURATE", and hard to tell from it at this size
     scene.cycles.max_bounces = scene.cycles.diffuse_bounces = 3
     scene.cycles.glossy_bounces = 2
     scene.cycles.caustics_reflective = scene.cycles.caustics_refractive = False

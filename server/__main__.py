@@ -33,18 +33,25 @@ def package() -> str:
 
 
 def main() -> None:
+    name = package()
+    choice = importlib.import_module(".rasterize.choice", name)
     parser = argparse.ArgumentParser(prog="splatonym.server", description="Splatonym's server: frames on stdin and stdout.")
     parser.add_argument("--scenes", type=Path, metavar="DIR", help="keep scenes here, so that the next start knows them")
     parser.add_argument(
         "--max-array-mb", type=int, default=2048, metavar="MB", help="largest array accepted (default: %(default)s)"
     )
+    parser.add_argument("--beside-blender", action="store_true", help="leave a core to Blender, which started this")
+    choice.add_arguments(parser)
     arguments = parser.parse_args()
     if arguments.max_array_mb < 1:
         parser.error("--max-array-mb must be at least 1")
     if sys.stdin is None or sys.stdin.isatty():
         parser.error("a program speaks to the server through a pipe; for a terminal there is the command 'splatonym'")
+    try:
+        choice.configure(choice.from_arguments(arguments, beside_blender=arguments.beside_blender))
+    except choice.InvalidInput as error:  # in the environment
+        parser.error(error.sentence())
     faulthandler.enable()
-    name = package()
     try:
         service = importlib.import_module(".service", name)
         framing = importlib.import_module("..core.wire.framing", name)

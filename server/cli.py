@@ -23,6 +23,7 @@ from ..core.files import staged_folder, write_json
 from ..core.labels import LabelMap, preset, preset_names
 from ..core.scene import read_labels, read_scene
 from .job import Job
+from .rasterize import choice
 
 INTERRUPTED = 130
 LABEL_SOURCES = ("scene", "network", "text")
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     try:
+        if "rasterizer" in arguments:
+            choice.configure(choice.from_arguments(arguments))
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
@@ -153,13 +156,15 @@ def render(arguments: argparse.Namespace) -> int:
     from .rendering import render_scene
 
     too_far = 0
-    with staged_folder(arguments.out) as folder, ProgressLine(arguments.quiet) as job, job.stage("render"):
-        pictures = render_scene(scene, [frame.camera for frame in capture.frames], job)
-        for stem, picture in zip(stems, pictures, strict=True):
-            too_far += write_rendered(folder, stem, picture)
+    with staged_folder(arguments.out) as folder, ProgressLine(arguments.quiet) as job:
+        backend = choice.ready(job)
+        with job.stage("render"):
+            pictures = render_scene(scene, [frame.camera for frame in capture.frames], job, backend=backend)
+            for stem, picture in zip(stems, pictures, strict=True):
+                too_far += write_rendered(folder, stem, picture)
     if too_far:
         _note(f"{too_far} depths over 65.535 do not fit a 16-bit PNG in thousandths, and were written as 0.")
-    print(f"{arguments.out}: pictures of {len(stems)} frames")
+    print(f"{arguments.out}: pictures of {len(stems)} frames, drawn by {backend.name} on {backend.device}")
     return 0
 
 
@@ -184,13 +189,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
             truth = truth.pick([str(k) for k, frame in enumerate(truth.frames) if not is_input(frame.camera, views)])
             if not truth.frames:
                 raise InvalidInput(f"All frames of '{truth.path}' were inputs.", "Predict from some of them with --views.")
+        backend = choice.ready(job)
         scores = evaluate(scene, truth, views, job)
     if scene.gaussians.label is None:
         _note("The result was written with --strict, without labels: mIoU and accuracy say nothing.")
     print(table(scores))
     if arguments.json:
         places = {"result": str(arguments.result), "truth": str(truth.path)}
-        write_json(arguments.json, {**places, **as_json(scores)})
+        write_json(arguments.json, {**places, "rasterizer": choice.describe(backend), **as_json(scores)})
     return 0
 
 
@@ -200,7 +206,8 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     from .doctor import as_json, examine, fit, report
 
-    checks = examine()
+    with ProgressLine(arguments.quiet) as job:
+        checks = examine(job, again=arguments.again)
     print(json.dumps(as_json(checks), indent=1) if arguments.json else report(checks))
     return 0 if fit(checks) else 1
 
@@ -236,6 +243,8 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("-q", "--quiet", action="store_true", help="no progress")
     shared.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    drawing = argparse.ArgumentParser(add_help=False)
+    choice.add_arguments(drawing)
     top = argparse.ArgumentParser(
         prog="splatonym",
         description="Posed pictures become labelled Gaussians: a 3D scene in which everything has a name.",
@@ -247,9 +256,9 @@ def _parser() -> argparse.ArgumentParser:
     cameras = "a transforms.json in the nerfstudio layout, or its folder"
     views = "frames, by place from 0 or by name, with commas between; all if left out"
 
-    def command(name: str, run: object, text: str, more: str) -> argparse.ArgumentParser:
-        form = argparse.RawDescriptionHelpFormatter
-        added = commands.add_parser(name, help=text, description=f"{text}\n\n{more}", parents=[shared], formatter_class=form)
+    def command(name: str, run: object, text: str, more: str, *, draws: bool = True) -> argparse.ArgumentParser:
+        form, parents = argparse.RawDescriptionHelpFormatter, [shared, drawing] if draws else [shared]
+        added = commands.add_parser(name, help=text, description=f"{text}\n\n{more}", parents=parents, formatter_class=form)
         added.set_defaults(run=run)
         return added
 
@@ -314,8 +323,11 @@ def _parser() -> argparse.ArgumentParser:
         "doctor",
         doctor,
         "Say what is installed, what works, and how to repair what does not.",
-        "Exit code 0 if the main job can run, else 1.",
+        "Exit code 0 if the main job can run, else 1. gsplat is compiled on its first use, which takes minutes; how that\n"
+        "went is remembered.",
+        draws=False,
     )
+    four.add_argument("--again", action="store_true", help="try gsplat again, whatever is remembered")
     four.add_argument("--json", action="store_true", help="as JSON")
     return top
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is installed, what works, and how to repair what does not.
 
-Nothing is believed: packages are imported, and every rasterizer draws a Gaussian on every device and must put it in the right
-place. A check is "ok", "absent" (something optional that is not there) or "broken"; what the main job needs is "needed".
+Nothing is believed: packages are imported, and every rasterizer draws a Gaussian and must put it in the right place; gsplat, which
+may compile for minutes, is tried once and remembered. A check is "ok", "absent" (something optional that is not there) or "broken";
+what the main job needs is "needed".
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import platform
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +22,8 @@ from .. import __version__
 from ..core.cameras import Camera, intrinsics
 from ..core.errors import SplatonymError
 from ..core.gaussians import GaussianArrays, sh_from_rgb
+from .job import Job
+from .rasterize import choice
 
 State = Literal["ok", "absent", "broken"]
 
@@ -32,8 +33,9 @@ PACKAGES = {
     "numpy": ("numpy", True, "arrays"),
     "pillow": ("PIL", True, "reading and writing pictures"),
     "OpenEXR": ("OpenEXR", False, "depth maps as EXR"),
-    "gsplat": ("gsplat", False, "fast pictures on an NVIDIA GPU, in a later version"),
-    "numba": ("numba", False, "fast pictures without a GPU, in a later version"),
+    "numba": ("numba", False, "fast pictures without a GPU; without it they are drawn by the reference, slowly"),
+    "psutil": ("psutil", False, "counting the processor's cores, and ending a trial of gsplat"),
+    "gsplat": ("gsplat", False, "fast pictures on an NVIDIA GPU"),
     "open_clip_torch": ("open_clip", False, "labels and queries by free text, in a later version"),
 }
 
@@ -50,9 +52,9 @@ class Check:
     needed: bool = False
 
 
-def examine() -> list[Check]:
-    """All checks, in the order in which a person would read them."""
-    return [*_machine(), *_packages(), *_cuda(), *_backends()]
+def examine(job: Job | None = None, *, again: bool = False) -> list[Check]:
+    """All checks, in the order in which a person would read them; `again` tries gsplat even if an outcome is remembered."""
+    return [*_machine(), *_packages(), *_cuda(), *_backends(job or Job(), again)]
 
 
 def fit(checks: list[Check]) -> bool:
@@ -110,29 +112,30 @@ def _cuda() -> Iterator[Check]:
 
 
 def _nvcc() -> Check:
-    path = shutil.which("nvcc")
+    from .rasterize.gsplat.probe import find_nvcc, nvcc_release
+
+    path = find_nvcc()
     if path is None:
-        return Check(
-            "devices", "nvcc", "absent", "no CUDA compiler on the path; gsplat needs it on its first run, nothing else does"
-        )
-    try:
-        run = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=True)  # noqa: S603 - nvcc
-    except (OSError, subprocess.SubprocessError) as error:
-        return Check("devices", "nvcc", "broken", f"{path} does not run: {error}", "Install the CUDA toolkit again.")
-    release = next((line.strip() for line in run.stdout.splitlines() if "release" in line), "unknown version")
-    return Check("devices", "nvcc", "ok", f"{path}, {release}")
+        return Check("devices", "nvcc", "absent", "no CUDA compiler; gsplat needs it on its first start, nothing else does")
+    release = nvcc_release(path)
+    if release is None:
+        return Check("devices", "nvcc", "broken", f"{path} does not run", "Install the CUDA toolkit again.")
+    return Check("devices", "nvcc", "ok", f"{path}, CUDA {release}")
 
 
-def _backends() -> Iterator[Check]:
+def _backends(job: Job, again: bool) -> Iterator[Check]:
     try:
         import torch
-
-        from .rasterize.contract import BACKENDS
     except (ImportError, OSError) as error:
         yield Check("rasterizers", "reference", "broken", f"cannot be loaded: {error}", "Install torch and numpy.", True)
         return
-    for name in BACKENDS:
+    for name in choice.BACKENDS:
         needed = name == "reference"
+        with job.stage(f"try the rasterizer {name}"):
+            found = choice.try_out(name, job, again=again)
+        if found is not None:
+            yield Check("rasterizers", name, "absent", f"cannot be used: {found.reason}", found.repair, needed)
+            continue
         try:
             device, wrong = _try_backend(name)
         except SplatonymError as error:
@@ -142,14 +145,25 @@ def _backends() -> Iterator[Check]:
         else:
             repair = "Report this, with this output, at the project's page." if wrong else ""
             yield Check("rasterizers", name, "broken" if wrong else "ok", wrong or f"draws rightly on {device}", repair, needed)
+    yield _chosen()
+
+
+def _chosen() -> Check:
+    """What a prediction would draw with, and why not with something better."""
+    try:
+        backend = choice.choose()
+    except SplatonymError as error:
+        return Check("rasterizers", "in use", "broken", error.message, error.hint, True)
+    return Check(
+        "rasterizers", "in use", "ok", " ".join([f"{backend.name} on {backend.device}.", *choice.passed_over(backend)])
+    )
 
 
 def _try_backend(name: str) -> tuple[str, str]:
     """Draw one red Gaussian in the middle of a picture: the device, and what is wrong with the picture ("" for nothing)."""
-    from .job import Job
-    from .rasterize.contract import RasterSettings, choose
+    from .rasterize.contract import RasterSettings
 
-    backend = choose(name)
+    backend = choice.choose(name)
     gaussian = GaussianArrays(
         means=np.array([[0, 0, 2]], np.float32),
         quats=np.array([[1, 0, 0, 0]], np.float32),

@@ -16,7 +16,7 @@ from ..core.scene import SemanticScene
 from ..core.views import Instance, View
 from . import predictors, semantics
 from .job import Job
-from .rasterize import contract as rasterize
+from .rasterize import choice as rasterize
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PredictRequest:
 
 @dataclass(frozen=True)
 class PredictResult:
-    """A scene, and a report (JSON) of what made it: parts used, device, counts, seconds for each stage, notes."""
+    """A scene, and a report (JSON) of what made it: parts used, devices, counts, seconds for each stage, notes."""
 
     scene: SemanticScene
     report: dict[str, Any]
@@ -55,7 +55,7 @@ def predict(request: PredictRequest, job: Job) -> PredictResult:
         view.validate()
     predictor = predictors.choose(request.predictor)
     label_source = semantics.choose(request.label_source)
-    backend = rasterize.choose()
+    backend = rasterize.ready(job)
 
     prediction = predictor.predict(request.views, request.options, job)
     labelled = label_source.label(prediction.gaussians, request.views, request.labels, request.instances, backend, job)
@@ -65,7 +65,7 @@ def predict(request: PredictRequest, job: Job) -> PredictResult:
         "predictor": request.predictor,
         "label_source": request.label_source,
         **rasterize.describe(backend),
-        "torch": torch.__version__,
+        **torch_facts(),
         "views": len(request.views),
         "gaussians": len(scene.gaussians),
         "counts": scene.counts(),
@@ -75,6 +75,11 @@ def predict(request: PredictRequest, job: Job) -> PredictResult:
         "peak_memory_mb": peak_memory_mb(),
     }
     return PredictResult(scene, report)
+
+
+def torch_facts() -> dict[str, str]:
+    """torch's version and device, which are not the rasterizer's: without a CUDA compiler a GPU still runs networks."""
+    return {"torch": torch.__version__, "torch_device": "cuda" if torch.cuda.is_available() else "cpu"}
 
 
 def peak_memory_mb() -> float | None:
@@ -91,9 +96,10 @@ def capabilities() -> dict[str, Any]:
     """What this server can do, for `hello` and `doctor`."""
     backend = rasterize.choose()
     return {
+        **torch_facts(),
         "device": backend.device,
-        "torch": torch.__version__,
-        "backends": list(rasterize.BACKENDS),
+        "rasterizer": rasterize.describe(backend),
+        "backends": [name for name in rasterize.BACKENDS if rasterize.obstacle(name) is None],
         "predictors": predictors.names(),
         "label_sources": semantics.names(),
     }

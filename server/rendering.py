@@ -18,10 +18,9 @@ from ..core.cameras import Camera
 from ..core.labels import NOTHING
 from ..core.scene import SemanticScene
 from .job import Job
-from .rasterize.contract import Backend, RasterSettings, choose
-
-COVERED = 0.5
-"""Alpha from which on a pixel has a depth, a class and an instance."""
+from .rasterize.choice import choose
+from .rasterize.contract import Backend, RasterSettings
+from .rasterize.maps import COVERED, class_map
 
 
 @dataclass(frozen=True)
@@ -58,15 +57,17 @@ def render_scene(
         job.progress(number / len(cameras), f"view {number + 1} of {len(cameras)}")
         frame = backend.prepare(g, camera, settings or RasterSettings(), job)
         out = frame.render()
-        classes = frame.dominant_id(label + 1)[0] - 1
+        classes, _ = class_map(frame, label, alpha=out.alpha, nothing=NOTHING)
         covered = out.alpha >= COVERED
         alpha = out.alpha[..., None]
         straight = np.where(covered[..., None], out.features / np.maximum(alpha, COVERED), out.features + (1 - alpha) * behind)
-        instances = np.zeros_like(classes) if g.instance is None else frame.dominant_id(g.instance)[0]
+        instances = np.zeros_like(classes)
+        if g.instance is not None:
+            instances, _ = class_map(frame, g.instance, alpha=out.alpha, nothing=0)
         yield RenderedView(
             rgb=np.rint(np.clip(straight, 0, 1) * 255).astype(np.uint8),
             depth=np.where(covered, out.depth, np.float32(0)),
             alpha=np.clip(out.alpha, 0, 1),
-            classes=np.where(covered, classes, NOTHING).astype(np.uint8),
-            instances=np.where(covered, instances, 0).astype(np.int32),
+            classes=classes.astype(np.uint8),
+            instances=instances,
         )

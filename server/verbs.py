@@ -3,7 +3,7 @@
 
     hello    {protocol}                      → {protocol, version, python, limits, and pipeline.capabilities}
     predict  see core.protocol.pack_predict  → {id, scene, counts, report, warnings} and the scene's arrays
-    render   {scene, cameras, settings}      → {scene, cameras} and pictures, see core.protocol.unpack_pictures
+    render   {scene, cameras, settings}      → {scene, cameras, rasterizer} and pictures, see core.protocol.unpack_pictures
     query    {scene, class}                  → {scene, class, count} and "scores" [N] float32
     put      {scene} and the scene's arrays  → {id}; in memory only
     save     {scene, folder, strict}         → {folder}
@@ -93,6 +93,7 @@ class Verbs:
         ]
         settings = dict(take(request.params, "settings", dict, {}))
         background = take_background(settings.pop("background", [0.0, 0.0, 0.0]))
+        from .rasterize import choice
         from .rasterize.contract import RasterSettings
         from .rendering import render_scene
 
@@ -100,11 +101,13 @@ class Verbs:
         if unknown := set(settings) - set(known):
             raise InvalidInput(f"There is no render setting '{min(unknown)}'.", f"Settings: background, {', '.join(known)}.")
         raster = RasterSettings(**{field: take(settings, field, known[field], where="the settings") for field in settings})
+        backend = choice.ready(job)
         arrays: dict[str, protocol.Array] = {}
         with job.stage("render"):
-            for place, view in enumerate(render_scene(scene, cameras, job, settings=raster, background=background)):
+            views = render_scene(scene, cameras, job, backend=backend, settings=raster, background=background)
+            for place, view in enumerate(views):
                 arrays |= protocol.pack_pictures(place, view)
-        return Reply({"scene": number, "cameras": len(cameras)}, arrays)
+        return Reply({"scene": number, "cameras": len(cameras), "rasterizer": choice.describe(backend)}, arrays)
 
     def query(self, request: Request, job: Job) -> Reply:
         number, name = take(request.params, "scene", str), take(request.params, "class", str)

@@ -175,6 +175,7 @@ def surface(name, colour, roughness=0.7, picture=None, glow=0):
     if glow:
         shader.inputs["Emission Color"].default_value = (*colour, 1)
         shader.inputs["Emission Strength"].default_value = glow
+        material.cycles.emission_sampling = "NONE"  # lamps do the lighting: sampling the shade's triangles too is only noise
     return material
 
 

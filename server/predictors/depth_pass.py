@@ -20,7 +20,7 @@ from ...core.errors import InvalidInput
 from ...core.gaussians import GaussianArrays, sh_from_rgb
 from ...core.views import View
 from ..job import Job
-from ..rasterize import contract as rasterize
+from ..rasterize import choice as rasterize
 from .contract import Prediction
 from .fusion import Points, Witness, compare, merge
 from .normals import surface

@@ -25,7 +25,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.cameras import Camera
-from ...core.errors import NotAvailable
 from ...core.gaussians import GaussianArrays
 from ..job import Job
 
@@ -167,20 +166,3 @@ class Backend(Protocol):
         differ by camera (as colours do: harmonics.colours), background [C] or [V, C]; float32 (the reference: or float64). Gradients reach
         all of them; features' effect on depth is none. Values that are not finite or not allowed raise InvalidInput.
         """
-
-
-BACKENDS = ("reference",)
-
-
-def choose(name: str | None = None) -> Backend:
-    """The backend of that name, or the best there is."""
-    if name is None or name == "reference":
-        from .reference import Reference
-
-        return Reference()
-    raise NotAvailable(f"There is no rasterizer '{name}'.", f"Rasterizers: {', '.join(BACKENDS)}.")
-
-
-def describe(backend: Backend) -> dict[str, str]:
-    """What a report says about the backend that was used."""
-    return {"backend": backend.name, "device": backend.device, "version": backend.version}

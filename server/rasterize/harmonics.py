@@ -15,7 +15,7 @@ _PI = math.pi
 
 
 def basis(directions: torch.Tensor, count: int) -> torch.Tensor:
-    """Unit directions [N, 3] -> the first `count` (1, 4, 9 or 16) harmonics [N, count]."""
+    """Unit directions [..., 3] -> the first `count` (1, 4, 9 or 16) harmonics [..., count]."""
     x, y, z = directions.unbind(-1)
     xx, yy, zz = x * x, y * y, z * z
     root = math.sqrt
@@ -41,7 +41,7 @@ def basis(directions: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def colours(sh: torch.Tensor, means: torch.Tensor, centre: torch.Tensor) -> torch.Tensor:
-    """Harmonics [N, K, 3], centres [N, 3] and the camera's centre [3] -> colours [N, 3], not below 0."""
-    directions = torch.nn.functional.normalize(means - centre, dim=-1)
+    """Harmonics [N, K, 3], centres [N, 3] and the camera's centre [3] -> colours [N, 3], not below 0; for centres [V, 3] -> [V, N, 3]."""
+    directions = torch.nn.functional.normalize(means - centre[..., None, :], dim=-1)
     weights = basis(directions, sh.shape[1]).to(sh.dtype)
-    return (0.5 + (weights[:, :, None] * sh).sum(1)).clamp_min(0)
+    return (0.5 + (weights[..., None] * sh).sum(-2)).clamp_min(0)

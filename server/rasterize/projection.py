@@ -3,7 +3,8 @@
 
 A Gaussian's covariance goes through the camera's rotation and the Jacobian J of the projection at its centre:
 cov2d = J R cov R^T J^T + eps2d. In perspective J is taken at most 30% of the half field of view outside the picture, where the
-approximation would blow up. Everything is float64: a needle's inverse covariance is the difference of large numbers.
+approximation would blow up. It is float64, and gradients run through it: what decides who is visible is kept apart from what is
+returned, so that no gradient ever meets a division by 0.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 import torch
 
 from ...core.cameras import Camera
-from ...core.gaussians import GaussianArrays
 from .contract import ALPHA_LEAST, RasterSettings
 
 
@@ -46,48 +46,63 @@ class Splats:
         return len(self.gaussian)
 
 
-def project(gaussians: GaussianArrays, camera: Camera, settings: RasterSettings, device: torch.device) -> Splats:
-    """Project, drop what cannot show, sort by depth; equal depths keep the Gaussians' order."""
+def project(
+    means: torch.Tensor,
+    quats: torch.Tensor,
+    scales: torch.Tensor,
+    opacities: torch.Tensor,
+    camera: Camera,
+    settings: RasterSettings,
+) -> Splats:
+    """Project, drop what cannot show, sort by depth in float32; equal depths keep the Gaussians' order.
 
-    def tensor(array: object) -> torch.Tensor:
-        return torch.as_tensor(array, device=device).to(torch.float64)
-
-    world_to_camera = tensor(camera.T_camera_world)
-    local = tensor(gaussians.means) @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
-    visible = (local[:, 2] >= settings.near) & (local[:, 2] <= settings.far)
-    visible &= tensor(gaussians.opacities) >= ALPHA_LEAST
+    means [N, 3], quats [N, 4] wxyz of any length but 0, scales [N, 3], opacities [N]; float64.
+    """
+    world_to_camera = torch.as_tensor(camera.T_camera_world, device=means.device)
+    local = means @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
+    visible = (local[:, 2] >= settings.near) & (local[:, 2] <= settings.far) & (opacities >= ALPHA_LEAST)
     gaussian = visible.nonzero()[:, 0]
-    local = local[gaussian]
+    local, opacity = local[gaussian], opacities[gaussian]
 
-    axes = world_to_camera[:3, :3] @ rotations(tensor(gaussians.quats)[gaussian])
-    axes = jacobian(local, camera) @ (axes * tensor(gaussians.scales)[gaussian][:, None, :])
-    covariance = axes @ axes.mT
-    xx, xy, yy = covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]
-    sharp = xx * yy - xy * xy
+    axes = world_to_camera[:3, :3] @ rotations(quats[gaussian])
+    axes = jacobian(local, camera) @ (axes * scales[gaussian][:, None, :])
+    across, down = axes.unbind(1)
+    xx, xy, yy = (across * across).sum(1), (across * down).sum(1), (down * down).sum(1)
+    sharp = torch.linalg.cross(across, down).square().sum(1)  # xx * yy - xy^2, but without a needle's loss of digits
+    area = sharp + settings.eps2d * (xx + yy) + settings.eps2d**2
     xx, yy = xx + settings.eps2d, yy + settings.eps2d
-    area = xx * yy - xy * xy
-    opacity = tensor(gaussians.opacities)[gaussian]
     if settings.antialiased:
-        opacity = opacity * (sharp.clamp_min(0) / area.clamp_min(1e-300)).sqrt()
-    reach = 2 * (opacity / ALPHA_LEAST).clamp_min(1e-300).log()
+        opacity = opacity * (sharp / area.clamp_min(1e-300)).clamp_min(1e-30).sqrt()
 
     depth = local[:, 2]
     scale = 1 / depth if camera.projection == "perspective" else torch.ones_like(depth)
     x, y = camera.fx * local[:, 0] * scale + camera.cx, camera.fy * local[:, 1] * scale + camera.cy
-    width, height = (reach.clamp_min(0) * xx).sqrt(), (reach.clamp_min(0) * yy).sqrt()
-    left, right, top, bottom = x - width, x + width, y - height, y + height
-    visible = (area > 0) & (reach >= 0) & torch.isfinite(x + y + width + height)
-    visible &= (right > 0) & (left < camera.width) & (bottom > 0) & (top < camera.height)
-    order = visible.nonzero()[:, 0]
-    order = order[torch.sort(depth[order], stable=True).indices]
-    conic = torch.stack([yy, -xy, xx], -1) / area[:, None]
-    parts = (gaussian, x, y, depth, conic, opacity.log(), reach, left, right, top, bottom)
-    return Splats(*(part[order] for part in parts))
+    with torch.no_grad():
+        reach = 2 * (opacity / ALPHA_LEAST).log()
+        width, height = (reach.clamp_min(0) * xx).sqrt(), (reach.clamp_min(0) * yy).sqrt()
+        left, right, top, bottom = x - width, x + width, y - height, y + height
+        visible = (area > 0) & (reach >= 0) & torch.isfinite(x + y + width + height)
+        visible &= (right > 0) & (left < camera.width) & (bottom > 0) & (top < camera.height)
+        order = visible.nonzero()[:, 0]
+        order = order[torch.sort(depth[order].to(torch.float32), stable=True).indices]
+    return Splats(
+        gaussian=gaussian[order],
+        x=x[order],
+        y=y[order],
+        depth=depth[order],
+        conic=torch.stack([yy[order], -xy[order], xx[order]], -1) / area[order, None],
+        log_opacity=opacity[order].log(),
+        reach=reach[order],
+        left=left[order],
+        right=right[order],
+        top=top[order],
+        bottom=bottom[order],
+    )
 
 
 def rotations(quats: torch.Tensor) -> torch.Tensor:
-    """Unit quaternions wxyz [N, 4] -> rotation matrices [N, 3, 3]."""
-    w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
+    """Quaternions wxyz [N, 4], of any length but 0 -> rotation matrices [N, 3, 3]."""
+    w, x, y, z = (quats / quats.norm(dim=-1, keepdim=True)).unbind(-1)
     rows = [
         1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
         2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from splatonym.server import doctor
 from splatonym.server.cli import main
-from splatonym.server.rasterize import contract
+from splatonym.server.rasterize import choice
 from splatonym.server.rasterize.contract import RenderOutput
 
 
@@ -29,6 +29,7 @@ def test_a_healthy_machine(capsys: pytest.CaptureFixture[str]) -> None:
         "torch",
         "gsplat",
         "numba",
+        "psutil",
         "open_clip",
         "cpu",
         "reference",
@@ -44,8 +45,35 @@ def test_a_healthy_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert states["torch"] == states["numpy"] == states["pillow"] == states["reference"] == "ok"
 
 
+def test_nothing_is_promised_for_later_that_is_there() -> None:
+    for name in ("gsplat", "numba", "psutil"):
+        assert "later version" not in doctor.PACKAGES[name][2] and not doctor.PACKAGES[name][1]
+
+
+def test_what_is_in_use_and_why_nothing_better_is() -> None:
+    checks = doctor.examine()
+    used = named(checks, "in use")
+    assert used.state == "ok" and used.found.startswith(f"{choice.choose().name} on ")
+    for check in checks:
+        if check.group == "rasterizers" and check.state == "absent":
+            assert check.found.removeprefix("cannot be used: ") in used.found and check.repair
+
+
+def test_gsplat_is_tried_again_when_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[bool] = []
+
+    def tried(name: str, job: object, *, again: bool = False) -> choice.Obstacle:
+        asked.append(again)
+        return choice.Obstacle("nvcc is missing", "Install the CUDA toolkit.")
+
+    monkeypatch.setattr(choice, "try_out", tried)
+    assert main(["doctor", "--again"]) == 1 and set(asked) == {True}  # not even the reference
+    out = capsys.readouterr().out
+    assert "cannot be used: nvcc is missing" in out and "-> Install the CUDA toolkit." in out
+
+
 def test_every_backend_is_tried() -> None:
-    assert {c.name for c in doctor.examine() if c.group == "rasterizers"} == set(contract.BACKENDS)
+    assert {c.name for c in doctor.examine() if c.group == "rasterizers"} == {*choice.BACKENDS, "in use"}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +126,7 @@ class Crash(Liar):
 def test_rasterizers_that_fail(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], backend: Any, words: str
 ) -> None:
-    monkeypatch.setattr(contract, "choose", lambda name=None: backend())
+    monkeypatch.setattr(choice, "choose", lambda name=None: backend())
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert words in out and "BROKEN" in out and "cannot run" in out

@@ -17,6 +17,7 @@ from splatonym.server.captures import read_capture
 from splatonym.server.evaluation import evaluate
 from splatonym.server.job import Job
 from splatonym.server.pipeline import PredictRequest, capabilities, predict
+from splatonym.server.rasterize.choice import BACKENDS
 from splatonym.server.rendering import render_scene
 from splatonym.tests.synthetic import write_capture
 
@@ -41,7 +42,7 @@ def test_labels_instances_and_confidence_agree_with_the_maps(box):
     result = ask(capture, views)
     scene = result.scene
     scene.gaussians.validate()
-    assert result.report["backend"] == "reference" and result.report["device"] in ("cpu", "cuda")
+    assert result.report["backend"] in BACKENDS and result.report["device"] and result.report["torch_device"] in ("cpu", "cuda")
     assert sum(result.report["counts"].values()) == len(scene.gaussians)
     of_instance = {i.id: scene.labels.id_of(i.class_name) for i in scene.instances.values()}
     named = scene.gaussians.instance > 0

@@ -73,7 +73,7 @@ class Cpu:
         features: Tensor,
         cameras: Sequence[Camera],
         background: Tensor | None = None,
-        settings: RasterSettings = RasterSettings(),
+        settings: RasterSettings = RasterSettings(),  # noqa: B008 - it is frozen
     ) -> Rendered:
         from ..checks import check_tensors
         from .differentiable import Pictures  # torch, which pictures alone do without
@@ -102,8 +102,8 @@ def _warm_up(backend: Cpu) -> list[tuple[str, Callable[[], object]]]:
     def gradients() -> None:
         import torch
 
-        tensors = [torch.from_numpy(array).requires_grad_() for array in frames[0].cloud.arrays()]
-        drawn = backend.rasterize(*tensors, torch.zeros(count, 3), [camera])
+        means, quats, scales, opacities = (torch.from_numpy(a).requires_grad_() for a in frames[0].cloud.arrays())
+        drawn = backend.rasterize(means, quats, scales, opacities, torch.zeros(count, 3), [camera])
         drawn.alpha.sum().backward()
 
     return [

@@ -2,8 +2,8 @@
 """Splats sorted by depth and put into the tiles that they touch.
 
 One radix sort of the visible Gaussians, then a stable counting sort into tiles: every tile's list comes out in order of depth, and
-equal depths in the Gaussians' order, whatever the number of threads. Counting and filling ask the same question of every splat, which tiles its ellipse
-touches: a needle across the picture is in few tiles of its box.
+equal depths in the Gaussians' order, whatever the number of threads. Counting and filling both ask of every splat which tiles its
+ellipse touches: a needle across the picture is in few tiles of its box.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import numpy as np
 
 from ..contract import ALPHA_LEAST
 from .compiling import inner, kernel
-from .projection import HALF_HEIGHT, HALF_WIDTH, K, LOG_OPACITY, SLOPE, TILE, TILE_BITS, TURN, A, X, Y
-from .vectors import floor, prefetch
+from .projection import HALF_HEIGHT, HALF_WIDTH, LOG_OPACITY, SLOPE, TILE, TILE_BITS, TURN, A, K, X, Y
+from .vectors import prefetch
 
 DIGIT_BITS = 11
 DIGITS = 1 << DIGIT_BITS
 _AHEAD = 16
-_LOG_ALPHA_LEAST = math.log2(ALPHA_LEAST)
+_LOG_ALPHA_LEAST, _ZERO = np.float32(math.log2(ALPHA_LEAST)), np.float32(0)
+_ROOM = 0.02
+"""Pixels."""
 
 
 @kernel
@@ -45,21 +47,22 @@ def scatter_digits(part, parts, keys, chosen, spans, least, shift, starts, keys_
 
 @inner
 def tiles_of_row(records, singles, i, row, columns):
-    """From which tile to which (exclusive) splat i touches a row of tiles."""
-    reach = singles[i, LOG_OPACITY] - _LOG_ALPHA_LEAST + 1e-3
-    a, k, slope, turn, half = singles[i, A], singles[i, K], records[i, SLOPE], singles[i, TURN], singles[i, HALF_WIDTH]
-    above = row * TILE + 0.5 - records[i, Y]
-    low, high = max(above, -singles[i, HALF_HEIGHT]), min(above + (TILE - 1), singles[i, HALF_HEIGHT])
+    """From which tile to which (exclusive) splat i touches a row of tiles; float32 serves, with a little room."""
+    reach, inverse = singles[i, LOG_OPACITY] - _LOG_ALPHA_LEAST + np.float32(1e-3), np.float32(1) / singles[i, A]
+    fall, slope, turn, half = singles[i, K], np.float32(records[i, SLOPE]), singles[i, TURN], singles[i, HALF_WIDTH]
+    above = np.float32(row * TILE + 0.5 - records[i, Y])
+    low, high = max(above, -singles[i, HALF_HEIGHT]), min(above + np.float32(TILE - 1), singles[i, HALF_HEIGHT])
     # The ellipse is widest at `turn`; a row that does not hold it is widest at its end nearest to it.
     right, left = half, -half
-    if turn < low or turn > high:
-        dy = min(max(turn, low), high)
-        right = slope * dy + math.sqrt(max(reach - k * dy * dy, 0.0) / a)
-    if -turn < low or -turn > high:
-        dy = min(max(-turn, low), high)
-        left = slope * dy - math.sqrt(max(reach - k * dy * dy, 0.0) / a)
-    first = floor(max(records[i, X] + left - 0.5 - 1e-2, 0.0)) >> TILE_BITS
-    last = floor(min(records[i, X] + right - 0.5 + 1e-2, columns * TILE - 1.0)) >> TILE_BITS
+    dy = min(max(turn, low), high)
+    if dy != turn:
+        right = slope * dy + math.sqrt(max(reach - fall * dy * dy, _ZERO) * inverse)
+    dy = min(max(-turn, low), high)
+    if dy != -turn:
+        left = slope * dy - math.sqrt(max(reach - fall * dy * dy, _ZERO) * inverse)
+    x = records[i, X] - 0.5
+    first = np.int64(max(x + left - _ROOM, 0.0)) >> TILE_BITS
+    last = np.int64(max(min(x + right + _ROOM, columns * TILE - 1.0), -1.0)) >> TILE_BITS
     return first, last + 1
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from .compiling import inner, kernel
 from .projection import DEPTH, TILE
 from .tiles import BATCH, CHUNKS, nothing, scratch_of, walk
-from .vectors import LANES, all_of, bits, load, most, prefetch, store, take_ticket, trailing_zeros
+from .vectors import LANES, all_of, bits, load, most, prefetch, select, store, take_ticket, trailing_zeros
 
 GROUP = 4
 """Channels that are summed together."""
-_ZERO, _TINY = np.float32(0), np.float32(1e-30)
+_ZERO, _ONE, _TINY = np.float32(0), np.float32(1), np.float32(1e-30)
 
 
 @inner
@@ -33,23 +33,44 @@ def _fetch(state, first, count):
 
 @inner
 def _add(state, row, chunk, count, chosen, weights):
-    """Add weights times features to the sums [chunk, channel, lane]: a small matrix product."""
+    """Add weights times features to the sums [chunk, channel, lane]: a small matrix product, eight channels in registers, or four."""
     features, singles, ids, local, sums, padded = state
-    for group in range(0, padded, GROUP):
+    for group in range(0, padded - GROUP, 2 * GROUP):
         place = (chunk * padded + group) * LANES
-        a, b = load(sums, place), load(sums, place + LANES)
-        c, d = load(sums, place + 2 * LANES), load(sums, place + 3 * LANES)
+        a, b, c, d = _load4(sums, place)
+        e, f, g, h = _load4(sums, place + GROUP * LANES)
         for k in range(count):
             w = load(weights, k * LANES)
             feature = chosen[k] * padded + group
-            a = a + w * local[feature]
-            b = b + w * local[feature + 1]
-            c = c + w * local[feature + 2]
-            d = d + w * local[feature + 3]
-        store(sums, place, a)
-        store(sums, place + LANES, b)
-        store(sums, place + 2 * LANES, c)
-        store(sums, place + 3 * LANES, d)
+            a, b, c, d = _add4(a, b, c, d, w, local, feature)
+            e, f, g, h = _add4(e, f, g, h, w, local, feature + GROUP)
+        _store4(sums, place, a, b, c, d)
+        _store4(sums, place + GROUP * LANES, e, f, g, h)
+    if padded % (2 * GROUP):
+        group = padded - GROUP
+        place = (chunk * padded + group) * LANES
+        a, b, c, d = _load4(sums, place)
+        for k in range(count):
+            a, b, c, d = _add4(a, b, c, d, load(weights, k * LANES), local, chosen[k] * padded + group)
+        _store4(sums, place, a, b, c, d)
+
+
+@inner
+def _load4(sums, place):
+    return load(sums, place), load(sums, place + LANES), load(sums, place + 2 * LANES), load(sums, place + 3 * LANES)
+
+
+@inner
+def _add4(a, b, c, d, w, local, feature):
+    return a + w * local[feature], b + w * local[feature + 1], c + w * local[feature + 2], d + w * local[feature + 3]
+
+
+@inner
+def _store4(sums, place, a, b, c, d):
+    store(sums, place, a)
+    store(sums, place + LANES, b)
+    store(sums, place + 2 * LANES, c)
+    store(sums, place + 3 * LANES, d)
 
 
 @kernel
@@ -97,7 +118,7 @@ def blend(part, parts, tickets, splats, features, background, out, depth, alpha)
 @inner
 def _keep(state, row, chunk, count, chosen, weights):
     """Put a splat among the k of each pixel where it is heavier than the last of them; they are sorted."""
-    k, ids, best, kept_ids, kept_weights, first_of_batch = state
+    k, ids, best, kept_ids, kept_weights, first_of_batch, transmittance = state
     first = first_of_batch[0]
     for place in range(count):
         heavier = bits(load(weights, place * LANES) > load(best, chunk * LANES))
@@ -113,6 +134,9 @@ def _keep(state, row, chunk, count, chosen, weights):
                 slot -= 1
             kept_weights[base + slot], kept_ids[base + slot] = w, ids[first + chosen[place]]
             best[pixel] = kept_weights[base + k - 1]
+    # No splat is heavier than what is left of the light: where that is too little, the pixel has stopped.
+    t = load(transmittance, chunk * LANES)
+    store(transmittance, chunk * LANES, select(t > load(best, chunk * LANES), t, all_of(-_ONE)))
 
 
 @inner
@@ -128,7 +152,8 @@ def heaviest(part, parts, tickets, splats, out_ids, out_weights):
     scratch = scratch_of(None)
     best, first_of_batch = np.empty(TILE * TILE, np.float32), np.zeros(1, np.int64)
     kept_ids, kept_weights = np.empty(TILE * TILE * k, np.int32), np.empty(TILE * TILE * k, np.float32)
-    state = (k, ids, best, kept_ids, kept_weights, first_of_batch)
+    _, _, transmittance, _, _, _, _ = scratch
+    state = (k, ids, best, kept_ids, kept_weights, first_of_batch, transmittance)
     while True:
         ticket = take_ticket(tickets, part, parts)
         if ticket >= len(order):

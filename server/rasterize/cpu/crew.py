@@ -64,28 +64,40 @@ class Crew:
 
 
 class Memory:
-    """Buffers that frames give back: the system takes longer to hand out fresh memory than a kernel takes to fill it."""
+    """Buffers that are used again when nobody looks at them any more.
+
+    The system takes longer to hand out fresh memory (it clears it, page by page) than a kernel takes to fill it.
+    """
 
     def __init__(self) -> None:
         self._free: list[npt.NDArray[np.uint8]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a collection may give back in the middle of taking
 
-    def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike, into: list[npt.NDArray[np.uint8]]) -> npt.NDArray[Any]:
-        """An array with anything in it, aligned to a cache line; its buffer is added to `into`, to be given back from there."""
-        kind = np.dtype(dtype)
-        size = int(np.prod(shape)) * kind.itemsize + 64
+    def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
+        """An array with anything in it, aligned to a cache line. When it and all its views are gone, its buffer comes back."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize + 64
         with self._lock:
-            fitting = [k for k, buffer in enumerate(self._free) if size <= buffer.nbytes <= 4 * size]
+            fitting = [k for k, buffer in enumerate(self._free) if size <= buffer.nbytes <= 2 * size + (1 << 20)]
             buffer = self._free.pop(min(fitting, key=lambda k: self._free[k].nbytes)) if fitting else None
         if buffer is None:
             buffer = np.empty(size + size // 8, np.uint8)
-        into.append(buffer)
         start = -buffer.ctypes.data % 64
-        return buffer[start : start + size - 64].view(kind).reshape(shape)
+        return np.asarray(_Lease(self, buffer))[start : start + size - 64].view(dtype).reshape(shape)
 
-    def give(self, buffers: list[npt.NDArray[np.uint8]]) -> None:
-        """Nobody uses these any more."""
+    def give(self, buffer: npt.NDArray[np.uint8]) -> None:
+        """Keep a buffer for later, and the newest of them up to _KEPT_MOST bytes."""
         with self._lock:
-            self._free += buffers
-            while sum(buffer.nbytes for buffer in self._free) > _KEPT_MOST:
+            self._free.append(buffer)
+            while sum(kept.nbytes for kept in self._free) > _KEPT_MOST:
                 self._free.pop(0)
+
+
+class _Lease:
+    """What an array and its views hold on to: numpy follows views down to the first owner that is no array, which is this."""
+
+    def __init__(self, memory: Memory, buffer: npt.NDArray[np.uint8]) -> None:
+        self._memory, self._buffer = memory, buffer
+        self.__array_interface__ = buffer.__array_interface__
+
+    def __del__(self) -> None:
+        self._memory.give(self._buffer)

@@ -19,7 +19,8 @@ from .splatting import Cloud, Splats, plain
 
 
 class Pictures(torch.autograd.Function):
-    """(means, quats, scales, opacities, features [V, N, C] or [N, C], background [V, C], ...) -> features [V, H, W, C], depth, alpha [V, H, W]."""
+    """(means, quats, scales, opacities, features [V, N, C] or [N, C], background [V, C], ...)
+    -> features [V, H, W, C], depth [V, H, W], alpha [V, H, W]."""
 
     @staticmethod
     def forward(
@@ -38,7 +39,11 @@ class Pictures(torch.autograd.Function):
         cloud = Cloud(*(plain(tensor.numpy()) for tensor in (means, quats, scales, opacities)))
         values, behind, job = features.numpy(), plain(background.numpy()), Job()
         size = (len(cameras), cameras[0].height, cameras[0].width)
-        out, depth, alpha = np.empty((*size, values.shape[-1]), np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+        out, depth, alpha = (
+            np.empty((*size, values.shape[-1]), np.float32),
+            np.empty(size, np.float32),
+            np.empty(size, np.float32),
+        )
         seen = []
         for v, camera in enumerate(cameras):
             splats = Splats(cloud, camera, settings, crew, memory, job)
@@ -49,13 +54,13 @@ class Pictures(torch.autograd.Function):
                 crew.run_tiles(blending.blend, *blended, job=job)
                 if part is not out[v]:
                     out[v, ..., some] = part
-        ctx.kept = (cloud, values, behind, out, depth, alpha, seen, crew)
+        ctx.kept = (cloud, values, behind, out, depth, alpha, seen, crew, memory)
         return torch.from_numpy(out), torch.from_numpy(depth), torch.from_numpy(alpha)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, of_out: torch.Tensor, of_depth: torch.Tensor, of_alpha: torch.Tensor) -> tuple[Any, ...]:
-        cloud, values, behind, out, depth, alpha, seen, crew = ctx.kept
+        cloud, values, behind, out, depth, alpha, seen, crew, memory = ctx.kept
         of_cloud = [np.zeros_like(array) for array in cloud.arrays()]
         of_values, of_behind = np.zeros(values.shape, np.float32), np.zeros_like(behind)
         given, given_depth, given_alpha = (plain(tensor.numpy()) for tensor in (of_out, of_depth, of_alpha))
@@ -71,7 +76,7 @@ class Pictures(torch.autograd.Function):
                 of_features = plain(_of_view(of_values, v)[:, some])
                 _backward(
                     cloud, splats, plain(_of_view(values, v)[:, some]), behind[v, some].copy(), pieces[0], *lines, pieces[1], depth[v], alpha[v],
-                    of_cloud, of_features, crew, threads,
+                    of_cloud, of_features, crew, memory, threads,
                 )  # fmt: skip
                 _of_view(of_values, v)[:, some] = of_features
                 first = False
@@ -93,16 +98,26 @@ def _backward(
     of_cloud: Sequence[Floats],
     of_features: Floats,
     crew: Crew,
+    memory: Memory,
     threads: int,
 ) -> None:
     """One camera, some channels: adds to the Gaussians' gradients."""
     job, channels = Job(), features.shape[1]
-    of_sums, whole = np.empty((*alpha.shape, channels + 2), np.float32), np.empty(alpha.shape, np.float32)
+    of_sums, whole = memory.take((*alpha.shape, channels + 2)), memory.take(alpha.shape)
     crew.run(gradients.picture_gradient, of_out, of_depth, of_alpha, out, depth, alpha, background, of_sums, whole, job=job)
-    sums = np.zeros((threads, len(cloud), gradients.SHAPE + channels + 1), np.float32)
+    sums = memory.take((threads, len(cloud), gradients.SHAPE + channels + 1))
+    sums.fill(0)
     crew.run_tiles(gradients.blend_backward, splats.listed, features, of_sums, whole, sums, job=job, threads=threads)
     crew.run(
-        projection.project_backward, *cloud.arrays(), splats.numbers, splats.chosen, splats.spans, sums, *of_cloud, of_features, job=job
+        projection.project_backward,
+        *cloud.arrays(),
+        splats.numbers,
+        splats.chosen,
+        splats.spans,
+        sums,
+        *of_cloud,
+        of_features,
+        job=job,
     )
 
 

@@ -32,9 +32,17 @@ class CpuFrame:
     """Gaussians prepared for one camera."""
 
     def __init__(
-        self, gaussians: GaussianArrays, cloud: Cloud, camera: Camera, settings: RasterSettings, crew: Crew, memory: Memory, job: Job
+        self,
+        gaussians: GaussianArrays,
+        cloud: Cloud,
+        camera: Camera,
+        settings: RasterSettings,
+        crew: Crew,
+        memory: Memory,
+        job: Job,
     ) -> None:
-        self._gaussians, self.cloud, self._camera, self._crew, self._job = gaussians, cloud, camera, crew, job
+        self._gaussians, self.cloud, self._camera, self._job = gaussians, cloud, camera, job
+        self._crew, self._memory = crew, memory
         self._size = (camera.height, camera.width)
         self._splats = Splats(cloud, camera, settings, crew, memory, job)
 
@@ -54,7 +62,7 @@ class CpuFrame:
         if channels <= CHANNELS_MOST:
             out, depth, alpha = self._blend(features, background)
         else:
-            out = np.empty((*self._size, channels), np.float32)
+            out = self._memory.take((*self._size, channels))
             for c in range(0, channels, CHANNELS_MOST):
                 some = slice(c, c + CHANNELS_MOST)
                 out[..., some], depth, alpha = self._blend(features[:, some], background[some].copy())
@@ -62,7 +70,7 @@ class CpuFrame:
 
     def topk(self, k: int) -> TopK:
         checks.check_topk(k)
-        ids, weights = np.empty((*self._size, k), np.int32), np.empty((*self._size, k), np.float32)
+        ids, weights = self._memory.take((*self._size, k), np.int32), self._memory.take((*self._size, k))
         self._crew.run_tiles(blending.heaviest, self._splats.listed, ids, weights, job=self._job)
         return TopK(ids, weights)
 
@@ -73,7 +81,8 @@ class CpuFrame:
         out, weights = np.zeros((count, channels), np.float32), np.zeros(count, np.float32)
         for c in range(0, channels, at_once):
             some = plain(image[..., c : c + at_once])
-            sums = np.zeros((threads, count, some.shape[2] + 1), np.float32)  # fresh: memory that no Gaussian touches costs nothing
+            sums = self._memory.take((threads, count, some.shape[2] + 1))
+            sums.fill(0)
             self._crew.run_tiles(registration.register, self._splats.listed, some, sums, job=self._job, threads=threads)
             gathered = np.zeros((count, some.shape[2] + 1), np.float32)
             self._crew.run(registration.gather_sums, self._splats.chosen, self._splats.spans, sums, gathered, job=self._job)
@@ -86,13 +95,14 @@ class CpuFrame:
         _, _, starts, listed, _, _ = self._splats.listed
         room = 4096 + 2 * int(starts[-1]) // threads
         while True:
-            entries, weights = np.empty((threads, room, 2), np.int32), np.empty((threads, room), np.float32)
+            entries, weights = self._memory.take((threads, room, 2), np.int32), self._memory.take((threads, room))
             filled = np.zeros((threads, 1), np.int64)
             self._crew.run_tiles(registration.register_ids, self._splats.listed, image, entries, weights, filled, job=self._job)
             if filled.max() <= room:
                 break
             room = int(filled.max()) + int(filled.max()) // 4  # Gaussians that show many ids each; the next try fits
-        out, out_weights = np.empty((threads, int(filled.sum()), 2), np.int32), np.empty((threads, int(filled.sum())), np.float32)
+        many = int(filled.sum())
+        out, out_weights = self._memory.take((threads, many, 2), np.int32), self._memory.take((threads, many))
         found = np.zeros(threads, np.int64)
         merged = (len(self.cloud), entries, weights, filled, out, out_weights, found)
         self._crew.run(registration.merge_entries, *merged, job=self._job)
@@ -103,26 +113,26 @@ class CpuFrame:
     def dominant_id(self, ids: Ints) -> tuple[Ints, Floats]:
         checks.check_gaussian_ids(ids, len(self.cloud))
         known, places = distinct(ids)
-        winner, share = np.empty(self._size, np.int32), np.empty(self._size, np.float32)
+        winner, share = self._memory.take(self._size, np.int32), self._memory.take(self._size)
         self._crew.run_tiles(registration.dominant, self._splats.listed, places, len(known), winner, share, job=self._job)
         return np.append(known, np.int32(0))[winner].astype(np.int32), share  # -1, nothing, is the 0 at the end
 
     def _blend(self, features: Floats, background: Floats) -> tuple[Floats, Floats, Floats]:
-        out = np.empty((*self._size, features.shape[1]), np.float32)
-        depth, alpha = np.empty(self._size, np.float32), np.empty(self._size, np.float32)
+        out = self._memory.take((*self._size, features.shape[1]))
+        depth, alpha = self._memory.take(self._size), self._memory.take(self._size)
         self._crew.run_tiles(blending.blend, self._splats.listed, plain(features), background, out, depth, alpha, job=self._job)
         return out, depth, alpha
 
     def _colours(self) -> Floats:
         """[N, 3], the visible Gaussians' colours toward this camera; anything in the others' rows."""
-        out = np.empty((len(self.cloud), 3), np.float32)
+        out = self._memory.take((len(self.cloud), 3))
         arguments = (plain(self._gaussians.sh), self.cloud.means, self._camera.position.copy())
         self._crew.run(shading.shade, *arguments, self._splats.chosen, self._splats.spans, out, job=self._job)
         return out
 
     def _normals(self) -> Floats:
         """[H, W, 3], see RenderOutput."""
-        directions = np.empty((len(self.cloud), 3), np.float32)
+        directions = self._memory.take((len(self.cloud), 3))
         pose, flat = self._camera.T_world_camera, self._camera.projection == "orthographic"
         c = self.cloud
         arguments = (c.means, c.quats, c.scales, pose[:3, 3].copy(), pose[:3, 2].copy(), flat)

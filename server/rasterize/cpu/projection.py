@@ -79,7 +79,17 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
     chosen [N] int32: the Gaussians, both without gaps from the part's first place on. found [parts, 4] int64: how many, their least and
     greatest key, and how many Gaussians have values that nothing can be made of.
     """
-    r00, r01, r02, r10, r11, r12, r20, r21, r22 = camera[0], camera[1], camera[2], camera[3], camera[4], camera[5], camera[6], camera[7], camera[8]
+    r00, r01, r02, r10, r11, r12, r20, r21, r22 = (
+        camera[0],
+        camera[1],
+        camera[2],
+        camera[3],
+        camera[4],
+        camera[5],
+        camera[6],
+        camera[7],
+        camera[8],
+    )
     t0, t1, t2 = camera[9], camera[10], camera[11]
     fx, fy, cx, cy, width, height = camera[12], camera[13], camera[14], camera[15], camera[16], camera[17]
     left_most, right_most, top_most, bottom_most = camera[18], camera[19], camera[20], camera[21]
@@ -96,8 +106,15 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
         opacity = np.float64(opacities[i])
         norm = qw * qw + qx * qx + qy * qy + qz * qz
         # A sum of squares is finite only if each is, and a comparison with NaN is false.
-        if not (norm > 0 and px * px + py * py + pz * pz + norm + sx * sx + sy * sy + sz * sz < math.inf
-                and sx > 0 and sy > 0 and sz > 0 and opacity >= 0 and opacity <= 1):
+        if not (
+            norm > 0
+            and px * px + py * py + pz * pz + norm + sx * sx + sy * sy + sz * sz < math.inf
+            and sx > 0
+            and sy > 0
+            and sz > 0
+            and opacity >= 0
+            and opacity <= 1
+        ):
             bad += 1
             continue
         z = r20 * px + r21 * py + r22 * pz + t2
@@ -128,8 +145,16 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
         if outside * outside > _REACH_MOST * (largest * largest * (bx * bx + by * by + bz * bz) + eps2d):
             continue
         q00, q01, q02, q10, q11, q12, q20, q21, q22 = rotation_of(qw, qx, qy, qz)
-        m0, m1, m2 = (ax * q00 + ay * q10 + az * q20) * sx, (ax * q01 + ay * q11 + az * q21) * sy, (ax * q02 + ay * q12 + az * q22) * sz
-        n0, n1, n2 = (bx * q00 + by * q10 + bz * q20) * sx, (bx * q01 + by * q11 + bz * q21) * sy, (bx * q02 + by * q12 + bz * q22) * sz
+        m0, m1, m2 = (
+            (ax * q00 + ay * q10 + az * q20) * sx,
+            (ax * q01 + ay * q11 + az * q21) * sy,
+            (ax * q02 + ay * q12 + az * q22) * sz,
+        )
+        n0, n1, n2 = (
+            (bx * q00 + by * q10 + bz * q20) * sx,
+            (bx * q01 + by * q11 + bz * q21) * sy,
+            (bx * q02 + by * q12 + bz * q22) * sz,
+        )
         xx, xy, yy = m0 * m0 + m1 * m1 + m2 * m2, m0 * n0 + m1 * n1 + m2 * n2, n0 * n0 + n1 * n1 + n2 * n2
         sharp = xx * yy - xy * xy
         xx, yy = xx + eps2d, yy + eps2d
@@ -171,15 +196,39 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
     found[part, 0], found[part, 1], found[part, 2], found[part, 3] = place - first, key_least, key_most, bad
 
 
-
-
 @kernel
-def project_backward(part, parts, means, quats, scales, opacities, camera, chosen, spans, sums, of_means, of_quats, of_scales, of_opacities, of_features):
+def project_backward(
+    part,
+    parts,
+    means,
+    quats,
+    scales,
+    opacities,
+    camera,
+    chosen,
+    spans,
+    sums,
+    of_means,
+    of_quats,
+    of_scales,
+    of_opacities,
+    of_features,
+):
     """Gradients of the splats -> of the Gaussians, for this part of the visible ones; the arrays [N, ...] float32 are added to.
 
     chosen [N] int32 and spans [threads, 2]: the visible Gaussians as `project` left them. sums [threads, N, SHAPE + C + 1]: see gradients.py.
     """
-    r00, r01, r02, r10, r11, r12, r20, r21, r22 = camera[0], camera[1], camera[2], camera[3], camera[4], camera[5], camera[6], camera[7], camera[8]
+    r00, r01, r02, r10, r11, r12, r20, r21, r22 = (
+        camera[0],
+        camera[1],
+        camera[2],
+        camera[3],
+        camera[4],
+        camera[5],
+        camera[6],
+        camera[7],
+        camera[8],
+    )
     t0, t1, t2 = camera[9], camera[10], camera[11]
     fx, fy = camera[12], camera[13]
     left_most, right_most, top_most, bottom_most = camera[18], camera[19], camera[20], camera[21]
@@ -251,8 +300,16 @@ def project_backward(part, parts, means, quats, scales, opacities, camera, chose
             of_scales[i, 1] += of_m1 * k1 + of_n1 * l1
             of_scales[i, 2] += of_m2 * k2 + of_n2 * l2
             of_m0, of_m1, of_m2, of_n0, of_n1, of_n2 = of_m0 * sx, of_m1 * sy, of_m2 * sz, of_n0 * sx, of_n1 * sy, of_n2 * sz
-            of_ax, of_ay, of_az = of_m0 * q00 + of_m1 * q01 + of_m2 * q02, of_m0 * q10 + of_m1 * q11 + of_m2 * q12, of_m0 * q20 + of_m1 * q21 + of_m2 * q22
-            of_bx, of_by, of_bz = of_n0 * q00 + of_n1 * q01 + of_n2 * q02, of_n0 * q10 + of_n1 * q11 + of_n2 * q12, of_n0 * q20 + of_n1 * q21 + of_n2 * q22
+            of_ax, of_ay, of_az = (
+                of_m0 * q00 + of_m1 * q01 + of_m2 * q02,
+                of_m0 * q10 + of_m1 * q11 + of_m2 * q12,
+                of_m0 * q20 + of_m1 * q21 + of_m2 * q22,
+            )
+            of_bx, of_by, of_bz = (
+                of_n0 * q00 + of_n1 * q01 + of_n2 * q02,
+                of_n0 * q10 + of_n1 * q11 + of_n2 * q12,
+                of_n0 * q20 + of_n1 * q21 + of_n2 * q22,
+            )
             g00, g01, g02 = of_m0 * ax + of_n0 * bx, of_m1 * ax + of_n1 * bx, of_m2 * ax + of_n2 * bx
             g10, g11, g12 = of_m0 * ay + of_n0 * by, of_m1 * ay + of_n1 * by, of_m2 * ay + of_n2 * by
             g20, g21, g22 = of_m0 * az + of_n0 * bz, of_m1 * az + of_n1 * bz, of_m2 * az + of_n2 * bz

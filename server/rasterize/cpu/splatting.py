@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,14 +53,12 @@ class Splats:
 
     def __init__(self, cloud: Cloud, camera: Camera, settings: RasterSettings, crew: Crew, memory: Memory, job: Job) -> None:
         self.numbers = projection.camera_numbers(camera, settings)
-        buffers: list[npt.NDArray[np.uint8]] = []
-        weakref.finalize(self, memory.give, buffers).atexit = False
         count, parts = len(cloud), crew.threads
-        records = memory.take((count, 8), np.float64, buffers)
+        records = memory.take((count, 8), np.float64)
         singles = records.view(np.float32)
-        rects = memory.take((count, 4), np.int16, buffers)
-        keys = memory.take((count,), np.uint32, buffers)
-        self.chosen = memory.take((count,), np.int32, buffers)
+        rects = memory.take((count, 4), np.int16)
+        keys = memory.take((count,), np.uint32)
+        self.chosen = memory.take((count,), np.int32)
         found = np.zeros((parts, 4), np.int64)
         crew.run(projection.project, *cloud.arrays(), self.numbers, records, singles, rects, keys, self.chosen, found, job=job)
         if found[:, 3].any():
@@ -70,27 +67,23 @@ class Splats:
         self.spans = np.stack([first, first + found[:, 0]], 1)
         self.visible = int(found[:, 0].sum())
 
-        working: list[npt.NDArray[np.uint8]] = []  # given back at once
-        try:
-            order = self._sorted(keys, found, crew, memory, job, working)
-            columns, rows = -(-camera.width // TILE), -(-camera.height // TILE)
-            counts, starts = np.empty((parts, columns * rows), np.int64), np.empty(columns * rows + 1, np.int64)
-            crew.run(binning.count_tiles, order, self.visible, records, singles, rects, columns, counts, job=job)
-            binning.begin_lists(counts, starts)
-            if starts[-1] > ENTRIES_MOST:
-                raise InvalidInput(
-                    f"The {self.visible:,} visible Gaussians fall into {starts[-1] / len(starts):,.0f} a tile of 16x16 pixels: too large, or too many.",
-                    "Make the picture smaller, or leave out the largest Gaussians.",
-                )
-            ids = memory.take((max(int(starts[-1]), 1),), np.int32, buffers)
-            crew.run(binning.fill_tiles, order, self.visible, records, singles, rects, columns, counts, ids, job=job)
-        finally:
-            memory.give(working)
+        order = self._sorted(keys, found, crew, memory, job)
+        columns, rows = -(-camera.width // TILE), -(-camera.height // TILE)
+        counts, starts = np.empty((parts, columns * rows), np.int64), np.empty(columns * rows + 1, np.int64)
+        crew.run(binning.count_tiles, order, self.visible, records, singles, rects, columns, counts, job=job)
+        binning.begin_lists(counts, starts)
+        if starts[-1] > ENTRIES_MOST:
+            raise InvalidInput(
+                f"The {self.visible:,} visible Gaussians overlap too much: {starts[-1] / len(starts):,.0f} in each tile of 16x16 pixels.",
+                "Make the picture smaller, or leave out the largest Gaussians.",
+            )
+        ids = memory.take((max(int(starts[-1]), 1),), np.int32)
+        crew.run(binning.fill_tiles, order, self.visible, records, singles, rects, columns, counts, ids, job=job)
         heaviest_first = np.argsort(starts[:-1] - starts[1:], kind="stable")
         self.listed = (records, singles, starts, ids, heaviest_first, columns)
 
     def _sorted(
-        self, keys: npt.NDArray[np.uint32], found: npt.NDArray[np.int64], crew: Crew, memory: Memory, job: Job, working: list[npt.NDArray[np.uint8]]
+        self, keys: npt.NDArray[np.uint32], found: npt.NDArray[np.int64], crew: Crew, memory: Memory, job: Job
     ) -> npt.NDArray[np.int32]:
         """The visible Gaussians by depth."""
         count, parts = self.visible, crew.threads
@@ -98,8 +91,7 @@ class Splats:
         least, most = (int(found[seen, 1].min()), int(found[seen, 2].max())) if seen.any() else (0, 0)
         passes = max(1, -(-(most - least).bit_length() // binning.DIGIT_BITS))
         pairs = [
-            (memory.take((max(count, 1),), np.uint32, working), memory.take((max(count, 1),), np.int32, working))
-            for _ in range(min(passes, 2))
+            (memory.take((max(count, 1),), np.uint32), memory.take((max(count, 1),), np.int32)) for _ in range(min(passes, 2))
         ]
         counts, starts = np.empty((parts, binning.DIGITS), np.int64), np.empty(binning.DIGITS + 1, np.int64)
         source, chosen, spans = keys, self.chosen, self.spans
@@ -108,7 +100,9 @@ class Splats:
             to_keys, to_chosen = pairs[step % 2]
             crew.run(binning.count_digits, source, spans, np.uint32(least), shift, counts, job=job)
             binning.begin_lists(counts, starts)
-            crew.run(binning.scatter_digits, source, chosen, spans, np.uint32(least), shift, counts, to_keys, to_chosen, job=job)
+            crew.run(
+                binning.scatter_digits, source, chosen, spans, np.uint32(least), shift, counts, to_keys, to_chosen, job=job
+            )
             source, chosen = to_keys, to_chosen
             spans = np.array([[count * part // parts, count * (part + 1) // parts] for part in range(parts)])
         return chosen

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The walk over one tile, front to back, which all questions to a frame share.
 
-A tile is 16x16 pixels; a row of it is one or two vectors of pixels, its "chunks". The walk takes a tile's splats in batches of 64: a batch is laid
-out by columns in a small buffer, and each chunk gets a word of 64 bits, one for each splat that may show there. Chunk by chunk
-the weights w = T * alpha of these splats come out, with the transmittances T in one register and without an unforeseeable branch, and go to
-`consume`; what is done with them is the affair of the walk's users, whose functions are compiled into it.
+A tile is 16x16 pixels; a row of it is one or two vectors of pixels, its "chunks". The walk takes a tile's splats in batches of 64. A
+batch is laid out by columns in a small buffer, and each chunk gets a word of 64 bits, one for each splat that may show there. Chunk
+by chunk the weights w = T * alpha of these splats come out, with the transmittances T in a register and no branch that cannot be
+foreseen, and go to `consume`; what is done with them is the affair of the walk's users, whose functions are compiled into it.
 
 T is kept with a sign: a pixel that has stopped, or lies outside of the picture, has its last T negative.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..contract import ALPHA_LEAST, ALPHA_MOST, TRANSMITTANCE_LEAST
 from .compiling import inner
-from .projection import K, LOG_OPACITY, SLOPE, TILE, A, X, Y
+from .projection import LOG_OPACITY, SLOPE, TILE, A, K, X, Y
 from .vectors import LANES, all_of, bits, counting, exp2_over_255, least, load, most, prefetch, select, store, trailing_zeros
 
 CHUNKS = TILE // LANES
@@ -76,8 +76,9 @@ def begin_row(batch, row, shows):
 def weigh(batch, chunk, waiting, transmittance, covered, chosen, weights, alphas):
     """Weights of the splats whose bits are set in `waiting`, in one chunk, front to back.
 
-    Gives how many show: their places in the batch go to chosen [BATCH], their weights to weights [BATCH * LANES], and if alphas is not None, their
-    alphas there, negative where they are held at the most. T goes on in transmittance [TILE * TILE], and the weights are added to covered.
+    Gives how many show: their places in the batch go to chosen [BATCH], their weights to weights [BATCH * LANES], and if alphas is not
+    None, their alphas there, negative where they are held at the most. T goes on in transmittance [TILE * TILE], and the weights are
+    added to covered [TILE * TILE].
     """
     t, sum_of_weights = load(transmittance, chunk * LANES), load(covered, chunk * LANES)
     pixels = counting() + np.float32(chunk % CHUNKS * LANES)

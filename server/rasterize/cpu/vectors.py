@@ -14,21 +14,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import binding, ir
+from numba import extending
 from numba.core import cgutils, types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import lower_builtin, models, register_model
 
 from .compiling import inner
 
-import os
-LANES = int(os.environ.get("LANES", 8))
+LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 """Length of a vector. Sixteen pay only where the registers are as long."""
 
 _I1, _I32, _I64, _F32, _F64 = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.DoubleType()
 _VECTOR, _MASK, _INTS = (ir.VectorType(lane, LANES) for lane in (_F32, _I1, _I32))
 _FLAGS = ("contract",)  # a * b + c may become one instruction; NaN and infinity keep their meaning
 
-Builder = Any  # llvmlite's classes have no types to check against
+intrinsic: Any = extending.intrinsic  # no types to check against here, nor in llvmlite
+Builder = Any
 Value = Any
 
 
@@ -50,13 +51,13 @@ vector, mask = VectorType(), MaskType()
 
 
 @register_model(VectorType)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _VECTOR)
 
 
 @register_model(MaskType)
-class _MaskModel(models.PrimitiveModel):  # type: ignore[misc]
+class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _MASK)
 
@@ -79,7 +80,11 @@ def _call(b: Builder, name: str, arguments: Sequence[Value]) -> Value:
 
 def _operator(of: Callable[..., Any], emit: Callable[[Builder, Value, Value], Value], result: types.Type) -> None:
     """`of` for two vectors and for a vector and a float32 scalar."""
-    cases = [signature(result, vector, vector), signature(result, vector, types.float32), signature(result, types.float32, vector)]
+    cases = [
+        signature(result, vector, vector),
+        signature(result, vector, types.float32),
+        signature(result, types.float32, vector),
+    ]
     infer_global(of)(type("Vectors", (ConcreteTemplate,), {"cases": cases}))
 
     def lower(context: Any, b: Builder, sig: Any, args: Any) -> Value:
@@ -100,7 +105,7 @@ _operator(operator.lt, lambda b, x, y: b.fcmp_ordered("<", x, y), mask)
 
 
 @infer_global(operator.and_)
-class _And(ConcreteTemplate):  # type: ignore[misc]
+class _And(ConcreteTemplate):
     cases = (signature(mask, mask, mask),)
 
 
