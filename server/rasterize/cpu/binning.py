@@ -71,11 +71,12 @@ def count_tiles(part, parts, order, count, records, singles, rects, columns, cou
     """How many of this part of the sorted splats touch each tile: order [count] int32 -> counts [parts, tiles] int64."""
     mine = counts[part]
     mine[:] = 0
-    flat = rects.reshape(-1)
+    flat, flat_singles = rects.reshape(-1), singles.reshape(-1)
     end = count * (part + 1) // parts
     for k in range(count * part // parts, end):
         if k + _AHEAD < end:
             prefetch(flat, 4 * np.int64(order[k + _AHEAD]))
+            prefetch(flat_singles, 16 * np.int64(order[k + _AHEAD]))
         i = order[k]
         left, right, top, bottom = rects[i, 0], rects[i, 1], rects[i, 2], rects[i, 3]
         exact = (right - left) * (bottom - top) > 4 and right - left > 1 and bottom - top > 1
@@ -90,11 +91,12 @@ def count_tiles(part, parts, order, count, records, singles, rects, columns, cou
 def fill_tiles(part, parts, order, count, records, singles, rects, columns, starts, ids):
     """Write this part of the sorted splats into the lists of their tiles; starts [parts, tiles] int64 is used up."""
     mine = starts[part]
-    flat = rects.reshape(-1)
+    flat, flat_singles = rects.reshape(-1), singles.reshape(-1)
     end = count * (part + 1) // parts
     for k in range(count * part // parts, end):
         if k + _AHEAD < end:
             prefetch(flat, 4 * np.int64(order[k + _AHEAD]))
+            prefetch(flat_singles, 16 * np.int64(order[k + _AHEAD]))
         i = order[k]
         left, right, top, bottom = rects[i, 0], rects[i, 1], rects[i, 2], rects[i, 3]
         exact = (right - left) * (bottom - top) > 4 and right - left > 1 and bottom - top > 1
