@@ -78,7 +78,10 @@ def set_where_there(owner: Any, **values: Any) -> None:
 
 def set_engine(scene: bpy.types.Scene, engine: str) -> None:
     """Choose the engine: "CYCLES", "EEVEE", "WORKBENCH", or an id as Blender has it."""
-    for name in ENGINE_IDS.get(engine, (engine,)):
+    names = ENGINE_IDS.get(engine, (engine,))
+    if scene.render.engine in names:
+        return  # setting it, even to what it is, makes Blender forget what Cycles keeps from one render to the next
+    for name in names:
         try:
             scene.render.engine = name
         except TypeError:
@@ -91,6 +94,7 @@ def set_engine(scene: bpy.types.Scene, engine: str) -> None:
 
 def prepare(scene: bpy.types.Scene, width: int, height: int) -> None:
     """Settings that both renders share: the size, no look, nothing that blurs, cuts or writes over the picture."""
+    scene.render.engine = "BLENDER_WORKBENCH"  # for now: a change frees what an undo may have left of an earlier capture
     set_where_there(
         scene.render,
         resolution_x=width,
@@ -108,7 +112,7 @@ def prepare(scene: bpy.types.Scene, width: int, height: int) -> None:
         use_overwrite=True,
         use_placeholder=False,
         use_file_extension=False,
-        use_persistent_data=True,
+        use_persistent_data=can_keep(),
         film_transparent=False,
         dither_intensity=0.0,
         save_output=True,
@@ -172,6 +176,16 @@ def can_denoise() -> bool:
     import _cycles  # there where the Cycles add-on is
 
     return bool(getattr(_cycles, "with_openimagedenoise", True))
+
+
+def can_keep() -> bool:
+    """Whether Cycles may keep its copy of the scene from one render to the next, which saves building it twice a view.
+
+    It notices what moves, but not that only one of the two renders has volumes.
+    """
+    trees = (tree for tree in bpy.data.node_groups if tree.bl_idname == "GeometryNodeTree")
+    makers = (node for tree in trees for node in tree.nodes if "Volume" in node.bl_idname or "NamedGrid" in node.bl_idname)
+    return not (bpy.data.volumes or any(makers))
 
 
 def set_format(scene: bpy.types.Scene, file_format: str, **values: Any) -> None:

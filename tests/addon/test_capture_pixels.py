@@ -7,7 +7,7 @@ import pytest
 from mathutils import Matrix
 from splatonym.addon.capture import CaptureSession, CaptureSettings, capture, choose_cameras, empty_views, scene_camera
 
-from .capture_scenes import GREEN, RED, TINY, box, camera, distances, room
+from .capture_scenes import GREEN, RED, TINY, box, camera, distances, room, shining
 
 pytestmark = pytest.mark.usefixtures("blank")
 
@@ -244,6 +244,48 @@ def test_the_settings_of_one_render_do_not_reach_the_next():
         views = [session.render(shot) for shot in shots * 3]
     mixed = [((v.rgb[..., 0] > 20) & (v.rgb[..., 1] > 20)).sum() for v in views]
     assert min(mixed) > 10 and mixed[0] == mixed[1] == mixed[2]
+
+
+def test_what_moves_between_two_views_is_seen_where_it_is():
+    """Cycles keeps the scene from one view to the next, and has to notice."""
+    room(lens=20.0)
+    shots = choose_cameras(bpy.context, "ALL")
+    cube = bpy.data.objects["Cube"]
+    with CaptureSession(bpy.context, TINY) as session:
+        there = session.render(shots[0])
+        cube.location.z += 1.0
+        moved = session.render(shots[0])
+        cube.hide_render = True
+        gone = session.render(shots[0])
+        cube.location.z, cube.hide_render = cube.location.z - 1.0, False
+        bpy.context.view_layer.update()
+        back = session.render(shots[0])
+        cube_number = next(number for number, thing in session.instances.items() if thing.name == "Cube")
+    assert cube_number in there.index and cube_number in moved.index and cube_number not in gone.index
+    assert not np.array_equal(there.index, moved.index) and not np.array_equal(there.rgb, moved.rgb)
+    assert np.array_equal(there.index, back.index) and np.array_equal(there.depth, back.depth)
+
+
+def test_volumes_are_in_the_colours_and_in_nothing_else():
+    scene = bpy.context.scene
+    box("Wall", 4.0, RED, at=(0, 0, -10))
+    shape = box("Shape", 1.0)
+    shape.hide_render = True
+    fog = bpy.data.objects.new("Fog", bpy.data.volumes.new("Fog"))
+    scene.collection.objects.link(fog)
+    filling = fog.modifiers.new("Filling", "MESH_TO_VOLUME")
+    filling.object, filling.density = shape, 20.0
+    smoke = shining("Smoke", RED)
+    tree = smoke.node_tree
+    tree.links.new(tree.nodes.new("ShaderNodeVolumePrincipled").outputs[0], tree.nodes["Material Output"].inputs["Volume"])
+    tree.links.remove(tree.nodes["Material Output"].inputs["Surface"].links[0])
+    fog.data.materials.append(smoke)
+    camera(at=(0, 0, 6), turn=(0, 0, 0))
+    shots = choose_cameras(bpy.context, "ALL")
+    for view in capture(bpy.context, shots * 2, TINY).views:
+        middle = view.rgb[14:18, 18:22]
+        assert middle.max() < 250 and view.rgb[..., 0].max() == 255, "the fog is not seen"
+        assert view.depth[14:18, 18:22] == pytest.approx(12.0, rel=1e-4)
 
 
 def test_alpha_cut_outs_are_seen_through():

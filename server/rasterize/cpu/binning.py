@@ -14,7 +14,7 @@ import numpy as np
 
 from ..contract import ALPHA_LEAST
 from .compiling import inner, kernel
-from .projection import HALF_HEIGHT, HALF_WIDTH, LOG_OPACITY, SLOPE, TILE, TILE_BITS, TURN, A, K, X, Y
+from .projection import HALF_HEIGHT, HALF_WIDTH, LOG_OPACITY, PLACE, SLOPE, TILE, TILE_BITS, TURN, A, K, X, Y
 from .vectors import prefetch
 
 DIGIT_BITS = 11
@@ -68,8 +68,11 @@ def tiles_of_row(records, singles, i, row, columns):
 
 @kernel
 def count_tiles(part, parts, order, count, records, singles, rects, columns, counts):
-    """How many of this part of the sorted splats touch each tile: order [count] int32 -> counts [parts, tiles] int64."""
-    mine = counts[part]
+    """How many of this part of the sorted splats touch each tile: order [count] int32 -> counts [parts, tiles] int64.
+
+    Notes in each splat's record its PLACE in this order.
+    """
+    mine, words = counts[part], singles.view(np.uint32)
     mine[:] = 0
     flat, flat_singles = rects.reshape(-1), singles.reshape(-1)
     end = count * (part + 1) // parts
@@ -78,6 +81,7 @@ def count_tiles(part, parts, order, count, records, singles, rects, columns, cou
             prefetch(flat, 4 * np.int64(order[k + _AHEAD]))
             prefetch(flat_singles, 16 * np.int64(order[k + _AHEAD]))
         i = order[k]
+        words[i, PLACE] = k
         left, right, top, bottom = rects[i, 0], rects[i, 1], rects[i, 2], rects[i, 3]
         exact = (right - left) * (bottom - top) > 4 and right - left > 1 and bottom - top > 1
         for row in range(top, bottom):

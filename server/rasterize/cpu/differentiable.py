@@ -66,7 +66,7 @@ class Pictures(torch.autograd.Function):
         given, given_depth, given_alpha = (plain(tensor.numpy()) for tensor in (of_out, of_depth, of_alpha))
         for v, splats in enumerate(seen):
             of_behind[v] = np.tensordot(1 - alpha[v], given[v], 2)
-            at_once, threads = shares(len(cloud), gradients.SHAPE + 1, values.shape[-1], crew.threads)
+            at_once, threads = shares(splats.visible, gradients.SHAPE + 1, values.shape[-1], crew.threads)
             first = True
             for some in _pieces(values.shape[-1], at_once):
                 # The derivative is linear: depth and alpha go with the first piece.
@@ -105,7 +105,7 @@ def _backward(
     job, channels = Job(), features.shape[1]
     of_sums, whole = memory.take((*alpha.shape, channels + 2)), memory.take(alpha.shape)
     crew.run(gradients.picture_gradient, of_out, of_depth, of_alpha, out, depth, alpha, background, of_sums, whole, job=job)
-    sums = memory.take((threads, len(cloud), gradients.SHAPE + channels + 1))
+    sums = memory.take((threads, splats.visible, gradients.SHAPE + channels + 1))
     sums.fill(0)
     crew.run_tiles(gradients.blend_backward, splats.listed, features, of_sums, whole, sums, job=job, threads=threads)
     crew.run(
@@ -114,6 +114,7 @@ def _backward(
         splats.numbers,
         splats.chosen,
         splats.spans,
+        splats.listed[1],
         sums,
         *of_cloud,
         of_features,

@@ -22,7 +22,7 @@ SUMS_MOST = 1 << 30
 
 
 def shares(count: int, fixed: int, channels: int, threads: int) -> tuple[int, int]:
-    """(channels at once, threads) so that sums [threads, count, fixed + channels] float32 stay within SUMS_MOST; at least one of each."""
+    """(channels at once, threads) so that sums [threads, visible, fixed + channels] float32 stay within SUMS_MOST; at least one of each."""
     room = SUMS_MOST // (4 * max(count, 1))
     at_once = max(1, min(channels, CHANNELS_MOST, room - fixed))
     return at_once, max(1, min(threads, room // (fixed + at_once)))
@@ -76,17 +76,16 @@ class CpuFrame:
 
     def register(self, image: Floats) -> tuple[Floats, Floats]:
         checks.check_image(image, self._camera)
-        count, channels = len(self.cloud), image.shape[2]
-        at_once, threads = shares(count, 1, channels, self._crew.threads)
+        count, visible, channels = len(self.cloud), self._splats.visible, image.shape[2]
+        at_once, threads = shares(visible, 1, channels, self._crew.threads)
         out, weights = np.zeros((count, channels), np.float32), np.zeros(count, np.float32)
         for c in range(0, channels, at_once):
             some = plain(image[..., c : c + at_once])
-            sums = self._memory.take((threads, count, some.shape[2] + 1))
+            sums = self._memory.take((threads, visible, some.shape[2] + 1))
             sums.fill(0)
             self._crew.run_tiles(registration.register, self._splats.listed, some, sums, job=self._job, threads=threads)
-            gathered = np.zeros((count, some.shape[2] + 1), np.float32)
-            self._crew.run(registration.gather_sums, self._splats.chosen, self._splats.spans, sums, gathered, job=self._job)
-            out[:, c : c + at_once], weights = gathered[:, :-1], np.ascontiguousarray(gathered[:, -1])
+            visible_ones = (self._splats.chosen, self._splats.spans, self._splats.listed[1])
+            self._crew.run(registration.gather_sums, *visible_ones, sums, c, out, weights, job=self._job)
         return out, weights
 
     def register_ids(self, ids: Ints) -> IdWeights:

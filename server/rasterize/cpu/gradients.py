@@ -96,7 +96,7 @@ def _pass_on(state, first, count):
 @kernel
 def blend_backward(part, parts, tickets, splats, features, gradient, whole, sums):
     """gradient [H, W, C + 2] float32, of the sums of w * feature, w * depth and w, and whole [H, W] float32, the sum of gradient times these
-    sums -> added to sums [parts, N, SHAPE + C + 1], a Gaussian's row being its PLACE."""
+    sums -> added to sums [parts, visible, SHAPE + C + 1], a Gaussian's row being its PLACE."""
     records, singles, starts, ids, order, columns = splats
     height, width, channels = gradient.shape
     stride = (channels - 1 + LANES - 1) // LANES * LANES

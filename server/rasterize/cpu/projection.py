@@ -29,7 +29,7 @@ X, Y, SLOPE = range(3)
 """Places in a record seen as 8 float64: centre in pixels, and s."""
 A, K, LOG_OPACITY, HALF_WIDTH, HALF_HEIGHT, DEPTH, TURN, PLACE = range(6, 14)
 """Places in a record seen as 16 float32. Halves of the box where alpha reaches 1/255, pixels; depth; the dy at which x is greatest;
-the place in `chosen`, as uint32."""
+its place in the order of depth, as uint32."""
 
 _HALF_LOG2_E = 0.5 / math.log(2)
 _NATURAL = 1 / _HALF_LOG2_E
@@ -43,7 +43,7 @@ _MARGIN = 1e-3
 
 
 def camera_numbers(camera: Camera, settings: RasterSettings) -> np.ndarray:
-    """[27] float64, all that the kernels need to know of a camera; `_rotation` and the others below unpack it."""
+    """[27] float64, all that the kernels need to know of a camera: `pose_of`, `lens_of` and `settings_of` take it apart."""
     pose = camera.T_camera_world
     flat = camera.projection == "orthographic"
     limits = []  # of x / z and y / z in the Jacobian: 30% of the half picture beyond its edges
@@ -53,6 +53,26 @@ def camera_numbers(camera: Camera, settings: RasterSettings) -> np.ndarray:
     intrinsics = [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]
     numbers = [*pose[:3, :3].ravel(), *pose[:3, 3], *intrinsics, *limits]
     return np.array([*numbers, settings.near, settings.far, settings.eps2d, settings.antialiased, flat], np.float64)
+
+
+@inner
+def pose_of(camera):
+    """World to camera: the rotation row by row, then the translation."""
+    c = camera
+    return c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], c[11]
+
+
+@inner
+def lens_of(camera):
+    """fx, fy, cx, cy, width, height, and the limits of x / z and y / z."""
+    c = camera
+    return c[12], c[13], c[14], c[15], c[16], c[17], c[18], c[19], c[20], c[21]
+
+
+@inner
+def settings_of(camera):
+    """near, far, eps2d, whether antialiased, whether orthographic."""
+    return camera[22], camera[23], camera[24], camera[25] > 0, camera[26] > 0
 
 
 @inner
@@ -79,21 +99,9 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
     chosen [N] int32: the Gaussians, both without gaps from the part's first place on. found [parts, 4] int64: how many, their least and
     greatest key, and how many Gaussians have values that nothing can be made of.
     """
-    r00, r01, r02, r10, r11, r12, r20, r21, r22 = (
-        camera[0],
-        camera[1],
-        camera[2],
-        camera[3],
-        camera[4],
-        camera[5],
-        camera[6],
-        camera[7],
-        camera[8],
-    )
-    t0, t1, t2 = camera[9], camera[10], camera[11]
-    fx, fy, cx, cy, width, height = camera[12], camera[13], camera[14], camera[15], camera[16], camera[17]
-    left_most, right_most, top_most, bottom_most = camera[18], camera[19], camera[20], camera[21]
-    near, far, eps2d, antialiased, flat = camera[22], camera[23], camera[24], camera[25] > 0, camera[26] > 0
+    r00, r01, r02, r10, r11, r12, r20, r21, r22, t0, t1, t2 = pose_of(camera)
+    fx, fy, cx, cy, width, height, left_most, right_most, top_most, bottom_most = lens_of(camera)
+    near, far, eps2d, antialiased, flat = settings_of(camera)
     count = len(means)
     first, end = count * part // parts, count * (part + 1) // parts
     words = singles.view(np.uint32)
@@ -190,7 +198,6 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
         key = words[i, DEPTH]
         key = ~key if key >> np.uint32(31) else key | np.uint32(0x80000000)
         keys[place], chosen[place] = key, i
-        words[i, PLACE] = place
         key_least, key_most = min(key_least, key), max(key_most, key)
         place += 1
     found[part, 0], found[part, 1], found[part, 2], found[part, 3] = place - first, key_least, key_most, bad
@@ -207,6 +214,7 @@ def project_backward(
     camera,
     chosen,
     spans,
+    singles,
     sums,
     of_means,
     of_quats,
@@ -216,33 +224,22 @@ def project_backward(
 ):
     """Gradients of the splats -> of the Gaussians, for this part of the visible ones; the arrays [N, ...] float32 are added to.
 
-    chosen [N] int32 and spans [threads, 2]: the visible Gaussians as `project` left them. sums [threads, N, SHAPE + C + 1]: see gradients.py.
+    chosen [N] int32 and spans [threads, 2]: the visible Gaussians as `project` left them. sums [threads, visible, SHAPE + C + 1], a
+    Gaussian's row being its PLACE: see gradients.py.
     """
-    r00, r01, r02, r10, r11, r12, r20, r21, r22 = (
-        camera[0],
-        camera[1],
-        camera[2],
-        camera[3],
-        camera[4],
-        camera[5],
-        camera[6],
-        camera[7],
-        camera[8],
-    )
-    t0, t1, t2 = camera[9], camera[10], camera[11]
-    fx, fy = camera[12], camera[13]
-    left_most, right_most, top_most, bottom_most = camera[18], camera[19], camera[20], camera[21]
-    eps2d, antialiased, flat = camera[24], camera[25] > 0, camera[26] > 0
+    r00, r01, r02, r10, r11, r12, r20, r21, r22, t0, t1, t2 = pose_of(camera)
+    fx, fy, _, _, _, _, left_most, right_most, top_most, bottom_most = lens_of(camera)
+    _, _, eps2d, antialiased, flat = settings_of(camera)
     threads, _, width = sums.shape
-    row = np.empty(width, np.float64)
+    row, places = np.empty(width, np.float64), singles.view(np.uint32)
     for span in range(len(spans)):
         first, end = spans[span, 0], spans[span, 1]
         for place in range(first + (end - first) * part // parts, first + (end - first) * (part + 1) // parts):
             i = chosen[place]
             for c in range(width):
-                value = np.float64(sums[0, place, c])
+                value = np.float64(sums[0, places[i, PLACE], c])
                 for thread in range(1, threads):
-                    value += sums[thread, place, c]
+                    value += sums[thread, places[i, PLACE], c]
                 row[c] = value
             for c in range(of_features.shape[1]):
                 of_features[i, c] += row[_SHAPE + c]

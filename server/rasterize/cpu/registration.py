@@ -56,7 +56,7 @@ def _pass_on(state, first, count):
 
 @kernel
 def register(part, parts, tickets, splats, image, sums):
-    """image [H, W, C] float32 -> added to sums [parts, N, C + 1] float32, a Gaussian's row being its PLACE; the last column is Σw."""
+    """image [H, W, C] float32 -> added to sums [parts, visible, C + 1] float32, a Gaussian's row being its PLACE; the last column is Σw."""
     records, singles, starts, ids, order, columns = splats
     height, width, channels = image.shape
     stride = (channels + LANES) // LANES * LANES
@@ -79,22 +79,27 @@ def register(part, parts, tickets, splats, image, sums):
 
 
 @kernel
-def gather_sums(part, parts, keys_of, spans, sums, out):
-    """Add what the threads have: out [N, C] float32 gets the rows of the visible Gaussians.
+def gather_sums(part, parts, chosen, spans, singles, sums, column, out, weights):
+    """Add what the threads have: sums [threads, visible, C + 1] -> out [N, ...] float32 from `column` on, and Σw weights [N] float32.
 
-    keys_of: chosen [N] int32 as `project` left it, spans [threads, 2] where its visible Gaussians are.
+    chosen [N] int32, spans [threads, 2]: the visible Gaussians as `project` left them; the others' rows are let be.
     """
     threads, count, channels = sums.shape
+    places = singles.view(np.uint32)
     for span in range(len(spans)):
         first, end = spans[span, 0], spans[span, 1]
         many = end - first
         for place in range(first + many * part // parts, first + many * (part + 1) // parts):
-            row = out[keys_of[place]]
+            i = chosen[place]
+            of_it = np.int64(places[i, PLACE])
             for c in range(channels):
-                value = sums[0, place, c]
+                value = sums[0, of_it, c]
                 for thread in range(1, threads):
-                    value += sums[thread, place, c]
-                row[c] = value
+                    value += sums[thread, of_it, c]
+                if c < channels - 1:
+                    out[i, column + c] = value
+                else:
+                    weights[i] = value
 
 
 @inner

@@ -47,7 +47,7 @@ def plain(array: npt.NDArray[Any], dtype: npt.DTypeLike = np.float32) -> npt.NDA
 class Splats:
     """A cloud as one camera sees it, in tiles.
 
-    chosen [N] int32: the visible Gaussians, in `spans` [threads, 2]; a Gaussian's place there is its PLACE.
+    chosen [N] int32: the visible Gaussians, in `spans` [threads, 2].
     listed: (records, singles, starts, ids, order, columns), what the tile kernels take; see projection.py and binning.py.
     """
 
