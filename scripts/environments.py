@@ -77,6 +77,8 @@ def _make(name: str) -> None:
     _run([*install, "--quiet", "--no-deps", "--editable", ROOT], "The project itself could not be installed.")
     repair = f"On Debian: apt-get install {BPY_LIBRARIES}" if module == "bpy" else "Remove its folder and run this again."
     _run([interpreter, "-c", f"import {module}"], f"'{module}' is installed but does not start. {repair}")
+    if name == "server":
+        _run([interpreter, ROOT / "scripts" / "warm_up.py"], "Run 'splatonym doctor': it says what the rasterizer lacks.")
 
 
 def _uv() -> list[str | Path]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,6 +87,11 @@ def peak_memory_mb() -> float | None:
     """The most memory that this process ever held, in MiB; None on Windows, which does not say it this way."""
     if sys.platform == "win32":
         return None
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would begin with what the process held that started this one
+        peak = next((line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
+        if peak is not None:
+            return round(int(peak) / 1024, 1)
     import resource
 
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10

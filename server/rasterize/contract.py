@@ -17,6 +17,7 @@ their own order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.cameras import Camera
+from ...core.errors import InvalidInput
 from ...core.gaussians import GaussianArrays
 from ..job import Job
 
@@ -43,7 +45,7 @@ CHANNELS_MOST = 32
 
 @dataclass(frozen=True)
 class RasterSettings:
-    """near, far: planar depth between which Gaussians are drawn, scene units.
+    """near, far: planar depth between which Gaussians are drawn, scene units; behind a perspective camera none are.
     eps2d: variance added to every splat, px^2.
     antialiased: make up for eps2d by lower opacity, as Mip-Splatting does.
     """
@@ -52,6 +54,12 @@ class RasterSettings:
     far: float = 1e10
     eps2d: float = 0.3
     antialiased: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.near <= self.far:
+            raise InvalidInput(f"Nothing can be drawn from {self.near:g} to {self.far:g}.", "near must not be more than far.")
+        if not 0 <= self.eps2d < math.inf:
+            raise InvalidInput(f"eps2d cannot be {self.eps2d:g}.", "It is a variance in px^2, 0 or more; 0.3 is usual.")
 
 
 @dataclass(frozen=True)
@@ -164,5 +172,5 @@ class Backend(Protocol):
 
         means [N, 3], quats [N, 4] (wxyz, of any length but 0), scales [N, 3], opacities [N], features [N, C], or [V, N, C] where they
         differ by camera (as colours do: harmonics.colours), background [C] or [V, C]; float32 (the reference: or float64). Gradients reach
-        all of them; features' effect on depth is none. Values that are not finite or not allowed raise InvalidInput.
+        all of them. Values that are not finite or not allowed raise InvalidInput.
         """

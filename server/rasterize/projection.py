@@ -61,6 +61,8 @@ def project(
     world_to_camera = torch.as_tensor(camera.T_camera_world, device=means.device)
     local = means @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
     visible = (local[:, 2] >= settings.near) & (local[:, 2] <= settings.far) & (opacities >= ALPHA_LEAST)
+    if camera.projection == "perspective":
+        visible &= local[:, 2] > 0  # whatever `near` says, what is behind the camera is not seen
     gaussian = visible.nonzero()[:, 0]
     local, opacity = local[gaussian], opacities[gaussian]
 

@@ -281,6 +281,21 @@ def test_float64_gaussians_are_refused_by_name(backend):
         prepare(backend, replace(g, means=g.means.astype(np.float64)), camera())
 
 
+@pytest.mark.parametrize("near", [-5.0, 0.0])
+@pytest.mark.parametrize("projection, seen", [("perspective", False), ("orthographic", True)])
+def test_what_is_behind_the_camera(backend, near, projection, seen):
+    g, cam = cloud(3, 60), camera(projection=projection)
+    behind = replace(g, means=g.means * np.float32([1, 1, -0.5]))
+    alpha = prepare(backend, behind, cam, near=near).render().alpha
+    assert (alpha.max() > 0) == (seen and near < 0)
+
+
+@pytest.mark.parametrize("wrong", [{"near": 2, "far": 1}, {"near": np.nan}, {"eps2d": -0.1}, {"eps2d": np.inf}])
+def test_settings_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(InvalidInput, match="drawn|eps2d"):
+        RasterSettings(**wrong)
+
+
 NAN = np.float32([[np.nan, 1, 1]])
 WRONG_QUESTIONS = {
     "features of wrong length": (lambda f: f.render(np.ones((4, 3), np.float32)), r"\(4, 3\)"),

@@ -18,7 +18,6 @@ import numpy as np
 from ....core.cameras import Camera
 from ..contract import ALPHA_LEAST, RasterSettings
 from .compiling import inner, kernel
-from .vectors import floor
 
 TILE_BITS = 4
 TILE = 1 << TILE_BITS
@@ -86,6 +85,13 @@ def rotation_of(w, x, y, z):
 
 
 @inner
+def determinant(m0, m1, m2, n0, n1, n2):
+    """Of the covariance [m; n] [m; n]^T, as a sum of squares (Cauchy-Binet): for a needle, xx yy - xy^2 is what is left of far greater numbers."""
+    a, b, c = m0 * n1 - m1 * n0, m0 * n2 - m2 * n0, m1 * n2 - m2 * n1
+    return a * a + b * b + c * c
+
+
+@inner
 def clamp(value, low, high):
     return min(max(value, low), high)
 
@@ -102,6 +108,10 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
     r00, r01, r02, r10, r11, r12, r20, r21, r22, t0, t1, t2 = pose_of(camera)
     fx, fy, cx, cy, width, height, left_most, right_most, top_most, bottom_most = lens_of(camera)
     near, far, eps2d, antialiased, flat = settings_of(camera)
+    longest_x, longest_y = _REACH_MOST * fx * fx, _REACH_MOST * fy * fy
+    if not flat:
+        longest_x *= 1 + max(-left_most, right_most) ** 2
+        longest_y *= 1 + max(-top_most, bottom_most) ** 2
     count = len(means)
     first, end = count * part // parts, count * (part + 1) // parts
     words = singles.view(np.uint32)
@@ -126,16 +136,25 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
             bad += 1
             continue
         z = r20 * px + r21 * py + r22 * pz + t2
-        if z < near or z > far or opacity < ALPHA_LEAST:
+        if z < near or z > far or opacity < ALPHA_LEAST or (z <= 0 and not flat):
             continue
         x = r00 * px + r01 * py + r02 * pz + t0
         y = r10 * px + r11 * py + r12 * pz + t1
+
+        # Most that do not show are left out here: however a Gaussian is turned, its splat reaches no farther than its longest axis would, and
+        # a row of the Jacobian is no longer than at its limit. All of it times z, which saves the division.
+        ahead = 1.0 if flat else z
+        largest, blur = max(sx, sy, sz) ** 2, _REACH_MOST * eps2d * ahead * ahead
+        across, down = fx * x + cx * ahead, fy * y + cy * ahead
+        beside, above = max(-across, across - width * ahead, 0.0), max(-down, down - height * ahead, 0.0)
+        if (beside * beside > largest * longest_x + blur) | (above * above > largest * longest_y + blur):
+            continue
 
         # The Jacobian times the camera's rotation: one row for each axis of the picture.
         if flat:
             ax, ay, az = fx * r00, fx * r01, fx * r02
             bx, by, bz = fy * r10, fy * r11, fy * r12
-            u, v = fx * x + cx, fy * y + cy
+            u, v = across, down
         else:
             inverse = 1 / z
             slope_x, slope_y = x * inverse, y * inverse
@@ -144,14 +163,6 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
             scale_x, scale_y = fx * inverse, fy * inverse
             ax, ay, az = scale_x * (r00 - slope_x * r20), scale_x * (r01 - slope_x * r21), scale_x * (r02 - slope_x * r22)
             bx, by, bz = scale_y * (r10 - slope_y * r20), scale_y * (r11 - slope_y * r21), scale_y * (r12 - slope_y * r22)
-        # Most that do not show are left out here: however a Gaussian is turned, its splat reaches no farther than its longest axis would.
-        largest = max(sx, sy, sz)
-        outside = max(-u, u - width, 0.0)
-        if outside * outside > _REACH_MOST * (largest * largest * (ax * ax + ay * ay + az * az) + eps2d):
-            continue
-        outside = max(-v, v - height, 0.0)
-        if outside * outside > _REACH_MOST * (largest * largest * (bx * bx + by * by + bz * bz) + eps2d):
-            continue
         q00, q01, q02, q10, q11, q12, q20, q21, q22 = rotation_of(qw, qx, qy, qz)
         m0, m1, m2 = (
             (ax * q00 + ay * q10 + az * q20) * sx,
@@ -164,13 +175,13 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
             (bx * q02 + by * q12 + bz * q22) * sz,
         )
         xx, xy, yy = m0 * m0 + m1 * m1 + m2 * m2, m0 * n0 + m1 * n1 + m2 * n2, n0 * n0 + n1 * n1 + n2 * n2
-        sharp = xx * yy - xy * xy
+        sharp = determinant(m0, m1, m2, n0, n1, n2)
+        area = sharp + eps2d * (xx + yy + eps2d)
         xx, yy = xx + eps2d, yy + eps2d
-        area = xx * yy - xy * xy
         if not (area > 0 and area < math.inf):
             continue
         if antialiased:
-            opacity *= math.sqrt(max(sharp, 0.0) / area)
+            opacity *= math.sqrt(sharp / area)
         # How far alpha stays above 1/255, in units of log2.
         if opacity < ALPHA_LEAST:
             continue
@@ -178,12 +189,13 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
         reach = max((log_opacity - _LOG_ALPHA_LEAST) * _NATURAL, 0.0)
         half_width = math.sqrt(np.float32(reach * xx)) + _MARGIN
         half_height = math.sqrt(np.float32(reach * yy)) + _MARGIN
-        left, right = max(u - half_width - 0.5, 0.0), min(u + half_width - 0.5, width - 1.0)
-        top, bottom = max(v - half_height - 0.5, 0.0), min(v + half_height - 0.5, height - 1.0)
-        if not (left <= right and top <= bottom):
+        left, right = max(u - half_width + 0.5, 0.0), min(u + half_width + 0.5, width)
+        top, bottom = max(v - half_height + 0.5, 0.0), min(v + half_height + 0.5, height)
+        if not (left <= right and top <= bottom):  # NaN, too
             continue
-        first_x, last_x, first_y, last_y = -floor(-left), floor(right), -floor(-top), floor(bottom)
-        if first_x > last_x or first_y > last_y:
+        # Rounded toward 0: the pixels from first to last - 1 have their centres in the box.
+        first_x, last_x, first_y, last_y = np.int64(left), np.int64(right), np.int64(top), np.int64(bottom)
+        if (first_x >= last_x) | (first_y >= last_y):
             continue
 
         inverse_yy = 1 / yy
@@ -192,8 +204,8 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
         single[A], single[K], single[LOG_OPACITY] = _HALF_LOG2_E * yy / area, _HALF_LOG2_E * inverse_yy, log_opacity
         single[HALF_WIDTH], single[HALF_HEIGHT], single[DEPTH] = half_width, half_height, z
         single[TURN] = np.float32(xy) / np.float32(xx) * np.float32(half_width)
-        rects[i, 0], rects[i, 1] = first_x >> TILE_BITS, (last_x >> TILE_BITS) + 1
-        rects[i, 2], rects[i, 3] = first_y >> TILE_BITS, (last_y >> TILE_BITS) + 1
+        rects[i, 0], rects[i, 1] = first_x >> TILE_BITS, ((last_x - 1) >> TILE_BITS) + 1
+        rects[i, 2], rects[i, 3] = first_y >> TILE_BITS, ((last_y - 1) >> TILE_BITS) + 1
         # The bits of a float32 sort as numbers if those of negative ones are turned over.
         key = words[i, DEPTH]
         key = ~key if key >> np.uint32(31) else key | np.uint32(0x80000000)
@@ -267,9 +279,9 @@ def project_backward(
             n0, n1, n2 = l0 * sx, l1 * sy, l2 * sz
             xx, xy, yy = m0 * m0 + m1 * m1 + m2 * m2, m0 * n0 + m1 * n1 + m2 * n2, n0 * n0 + n1 * n1 + n2 * n2
             sharp_xx, sharp_yy = xx, yy
-            sharp = xx * yy - xy * xy
+            sharp = determinant(m0, m1, m2, n0, n1, n2)
+            area = sharp + eps2d * (xx + yy + eps2d)
             xx, yy = xx + eps2d, yy + eps2d
-            area = xx * yy - xy * xy
 
             # log2 alpha = log2 opacity - A d^2 - k dy^2, d = dx - s dy
             narrow, fall, lean = _HALF_LOG2_E * yy / area, _HALF_LOG2_E / yy, xy / yy

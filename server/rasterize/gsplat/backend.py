@@ -35,6 +35,8 @@ from ..projection import rotations
 from . import pairs
 from .probe import path_with_ninja, probe, versions
 
+_NEAR_LEAST = 1e-10
+"""Behind a perspective camera nothing is seen; gsplat would divide by any depth that near_plane lets through."""
 IDS_BLENDED_MOST = 4 * CHANNELS_MOST
 """Ids that are blended as channels, in turns; of more ids the weights are summed pair by pair."""
 
@@ -270,7 +272,7 @@ def _call(
 
     packed: gsplat keeps the visible Gaussians only; `pairs` needs them all.
     """
-    device = gaussians.means.device
+    device, perspective = gaussians.means.device, cameras[0].projection == "perspective"
     answer: tuple[Tensor, Tensor, dict[str, Any]] = library.rasterization(
         means=gaussians.means,
         quats=gaussians.quats,
@@ -281,7 +283,7 @@ def _call(
         Ks=torch.stack([_tensor(camera.K, device) for camera in cameras]),
         width=cameras[0].width,
         height=cameras[0].height,
-        near_plane=settings.near,
+        near_plane=max(settings.near, _NEAR_LEAST) if perspective else settings.near,
         far_plane=settings.far,
         eps2d=settings.eps2d,
         packed=packed,
@@ -289,7 +291,7 @@ def _call(
         render_mode="RGB+ED",
         rasterize_mode="antialiased" if settings.antialiased else "classic",
         channel_chunk=CHANNELS_MOST,
-        camera_model="pinhole" if cameras[0].projection == "perspective" else "ortho",
+        camera_model="pinhole" if perspective else "ortho",
     )
     return answer
 
