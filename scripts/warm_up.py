@@ -3,7 +3,8 @@
 
     .venv-server/bin/python scripts/warm_up.py
 
-`environments.py` runs it at the end of setting up. The kernels go into the user's cache folder; who skips this waits once, behind a progress bar.
+`environments.py` runs it at the end of setting up. The kernels go into the user's cache folder; who skips this waits once, behind a
+progress bar.
 """
 
 from __future__ import annotations

@@ -292,7 +292,7 @@ def test_what_is_behind_the_camera(backend, near, projection, seen):
 
 @pytest.mark.parametrize("wrong", [{"near": 2, "far": 1}, {"near": np.nan}, {"eps2d": -0.1}, {"eps2d": np.inf}])
 def test_settings_that_mean_nothing_are_refused(wrong):
-    with pytest.raises(InvalidInput, match="drawn|eps2d"):
+    with pytest.raises(InvalidInput, match=r"drawn|eps2d"):
         RasterSettings(**wrong)
 
 

@@ -74,10 +74,11 @@ def _store4(sums, place, a, b, c, d):
 
 
 @kernel
-def blend(part, parts, tickets, splats, features, background, out, depth, alpha):
+def blend(part, parts, tickets, splats, features, background, out, depth, alpha, remaining):
     """Blend the tiles, heaviest first, each by the thread that comes for it.
 
-    features [N, C], background [C] float32 -> out [H, W, C], depth [H, W], alpha [H, W] float32, as in contract.RenderOutput.
+    features [N, C], background [C] float32 -> out [H, W, C], depth [H, W], alpha [H, W] float32, as in contract.RenderOutput,
+    and remaining [H, W] float32, the transmittance at the end: 1 - alpha, without that difference's loss of digits.
     """
     records, singles, starts, ids, order, columns = splats
     height, width, channels = out.shape
@@ -86,7 +87,12 @@ def blend(part, parts, tickets, splats, features, background, out, depth, alpha)
     _, _, transmittance, covered, _, _, _ = scratch
     local, sums = np.zeros(BATCH * padded, np.float32), np.empty(TILE * TILE * padded, np.float32)
     state = (features, singles, ids, local, sums, padded)
-    features_out, depth_out, alpha_out = out.reshape(-1), depth.reshape(-1), alpha.reshape(-1)
+    features_out, depth_out, alpha_out, remaining_out = (
+        out.reshape(-1),
+        depth.reshape(-1),
+        alpha.reshape(-1),
+        remaining.reshape(-1),
+    )
     while True:
         ticket = take_ticket(tickets, part, parts)
         if ticket >= len(order):
@@ -110,6 +116,7 @@ def blend(part, parts, tickets, splats, features, background, out, depth, alpha)
                 for lane in range(lanes):
                     alpha_out[first + lane] = covered[chunk * LANES + lane]
                     depth_out[first + lane] = sums[at + lane]
+                    remaining_out[first + lane] = abs(transmittance[chunk * LANES + lane])
                 for c in range(channels):
                     for lane in range(lanes):
                         features_out[(first + lane) * channels + c] = sums[(chunk * padded + c) * LANES + lane]

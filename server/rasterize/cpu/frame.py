@@ -118,8 +118,10 @@ class CpuFrame:
 
     def _blend(self, features: Floats, background: Floats) -> tuple[Floats, Floats, Floats]:
         out = self._memory.take((*self._size, features.shape[1]))
-        depth, alpha = self._memory.take(self._size), self._memory.take(self._size)
-        self._crew.run_tiles(blending.blend, self._splats.listed, plain(features), background, out, depth, alpha, job=self._job)
+        depth, alpha, remaining = (self._memory.take(self._size) for _ in range(3))
+        self._crew.run_tiles(
+            blending.blend, self._splats.listed, plain(features), background, out, depth, alpha, remaining, job=self._job
+        )
         return out, depth, alpha
 
     def _colours(self) -> Floats:

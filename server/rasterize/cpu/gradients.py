@@ -128,12 +128,14 @@ def blend_backward(part, parts, tickets, splats, features, gradient, whole, sums
 
 
 @kernel
-def picture_gradient(part, parts, out_gradient, depth_gradient, alpha_gradient, out, depth, alpha, background, gradient, whole):
+def picture_gradient(
+    part, parts, out_gradient, depth_gradient, alpha_gradient, out, depth, alpha, remaining, background, gradient, whole
+):
     """From the gradients of what `blend` gave to those of its sums; see blend_backward. All [H, W, C] or [H, W], background [C]."""
     height, width, channels = out.shape
     for y in range(height * part // parts, height * (part + 1) // parts):
         for x in range(width):
-            left = np.float32(1) - alpha[y, x]
+            left = remaining[y, x]
             of_one, sum_of_products = alpha_gradient[y, x], np.float32(0)
             for c in range(channels):
                 g = out_gradient[y, x, c]

@@ -86,7 +86,8 @@ def rotation_of(w, x, y, z):
 
 @inner
 def determinant(m0, m1, m2, n0, n1, n2):
-    """Of the covariance [m; n] [m; n]^T, as a sum of squares (Cauchy-Binet): for a needle, xx yy - xy^2 is what is left of far greater numbers."""
+    """Of the covariance [m; n] [m; n]^T, as a sum of squares (Cauchy-Binet): xx yy - xy^2 is, for a needle, all that is left of far
+    greater numbers."""
     a, b, c = m0 * n1 - m1 * n0, m0 * n2 - m2 * n0, m1 * n2 - m2 * n1
     return a * a + b * b + c * c
 
