@@ -129,5 +129,7 @@ def _finite(what: str, values: npt.NDArray[Any]) -> None:
 def _ids(ids: npt.NDArray[Any]) -> None:
     if not np.issubdtype(ids.dtype, np.integer):
         raise InvalidInput(f"Ids must be whole numbers, not {ids.dtype}.", "Give an array of int32.")
+    if ids.size and ids.max() >= 1 << 31:
+        raise InvalidInput(f"The id {int(ids.max())} does not fit an int32.", "Number the ids anew.")
     if ids.size and ids.min() < 0:
         raise InvalidInput(f"Ids must be at least 0, and {int(ids.min())} is not.", "Use 0 for nothing.")

@@ -32,7 +32,7 @@ def class_map(
     """
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise InvalidInput(f"Labels are whole numbers, one a Gaussian, not {labels.dtype} {labels.shape}.", "Give [N] int32.")
-    classes, weight = frame.dominant_id(labels.astype(np.int32, copy=False))
+    classes, weight = frame.dominant_id(labels)
     if alpha is None:
         alpha = frame.render(np.ones((len(labels), 1), np.float32)).alpha
     return _where_covered(classes, weight, alpha, covered, nothing)

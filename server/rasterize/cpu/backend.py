@@ -54,15 +54,18 @@ class Cpu:
     ) -> Iterator[CpuFrame]:
         gaussians.validate_shapes()
         with np.errstate(over="ignore", invalid="ignore"):
-            if not np.isfinite(gaussians.sh.sum()):  # the kernels see to the rest
-                gaussians.validate()
+            quick = np.isfinite(gaussians.sh.sum())
+        if not quick and not np.isfinite(gaussians.sh).all():
+            gaussians.validate()  # the kernels look at the rest
         cloud = Cloud(*(plain(array) for array in (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities)))
-        for camera in cameras:
-            try:
-                yield CpuFrame(gaussians, cloud, camera, settings, self._crew, self._memory, job)
-            except Unusable:
-                gaussians.validate()  # says which, and what is wrong with it
-                raise
+        return (self._frame(gaussians, cloud, camera, settings, job) for camera in cameras)
+
+    def _frame(self, gaussians: GaussianArrays, cloud: Cloud, camera: Camera, settings: RasterSettings, job: Job) -> CpuFrame:
+        try:
+            return CpuFrame(gaussians, cloud, camera, settings, self._crew, self._memory, job)
+        except Unusable:
+            gaussians.validate()  # says which, and what is wrong with it
+            raise
 
     def rasterize(
         self,
@@ -82,8 +85,9 @@ class Cpu:
         if background is None:
             background = features.new_zeros(features.shape[-1])
         background = background.expand(len(cameras), -1)
-        tensors = (means, quats, scales, opacities, features, background)
-        return Rendered(*Pictures.apply(*tensors, list(cameras), settings, self._crew, self._memory))
+        tensors = (tensor.cpu() for tensor in (means, quats, scales, opacities, features, background))
+        drawn = Pictures.apply(*tensors, list(cameras), settings, self._crew, self._memory)
+        return Rendered(*(part.to(means.device) for part in drawn))
 
 
 def _warm_up(backend: Cpu) -> list[tuple[str, Callable[[], object]]]:

@@ -20,7 +20,7 @@ from .vectors import prefetch
 DIGIT_BITS = 11
 DIGITS = 1 << DIGIT_BITS
 _AHEAD = 16
-_LOG_ALPHA_LEAST, _ZERO = np.float32(math.log2(ALPHA_LEAST)), np.float32(0)
+_LOG_ALPHA_LEAST = np.float32(math.log2(ALPHA_LEAST))
 _ROOM = 0.02
 """Pixels."""
 
@@ -47,41 +47,57 @@ def scatter_digits(part, parts, keys, chosen, spans, least, shift, starts, keys_
 
 @inner
 def tiles_of_row(records, singles, i, row, columns):
-    """From which tile to which (exclusive) splat i touches a row of tiles; float32 serves, with a little room."""
-    reach, inverse = singles[i, LOG_OPACITY] - _LOG_ALPHA_LEAST + np.float32(1e-3), np.float32(1) / singles[i, A]
-    fall, slope, turn, half = singles[i, K], np.float32(records[i, SLOPE]), singles[i, TURN], singles[i, HALF_WIDTH]
-    above = np.float32(row * TILE + 0.5 - records[i, Y])
-    low, high = max(above, -singles[i, HALF_HEIGHT]), min(above + np.float32(TILE - 1), singles[i, HALF_HEIGHT])
+    """From which tile to which (exclusive) splat i touches a row of tiles."""
+    reach, a = singles[i, LOG_OPACITY] - _LOG_ALPHA_LEAST + 1e-3, singles[i, A]
+    fall, slope, turn, half = singles[i, K], records[i, SLOPE], np.float64(singles[i, TURN]), np.float64(singles[i, HALF_WIDTH])
+    above, tall = row * TILE + 0.5 - records[i, Y], np.float64(singles[i, HALF_HEIGHT])
+    low, high = max(above, -tall), min(above + (TILE - 1), tall)
     # The ellipse is widest at `turn`; a row that does not hold it is widest at its end nearest to it.
     right, left = half, -half
     dy = min(max(turn, low), high)
     if dy != turn:
-        right = slope * dy + math.sqrt(max(reach - fall * dy * dy, _ZERO) * inverse)
+        right = slope * dy + math.sqrt(max(reach - fall * dy * dy, 0.0) / a)
     dy = min(max(-turn, low), high)
     if dy != -turn:
-        left = slope * dy - math.sqrt(max(reach - fall * dy * dy, _ZERO) * inverse)
-    x = records[i, X] - 0.5
-    first = np.int64(max(x + left - _ROOM, 0.0)) >> TILE_BITS
-    last = np.int64(max(min(x + right + _ROOM, columns * TILE - 1.0), -1.0)) >> TILE_BITS
-    return first, last + 1
+        left = slope * dy - math.sqrt(max(reach - fall * dy * dy, 0.0) / a)
+    room, end = _ROOM + 1e-6 * half, columns * TILE - 1.0
+    first, last = records[i, X] - 0.5 + left - room, records[i, X] - 0.5 + right + room
+    if not first <= last:  # NaN, of a splat larger than float32 has numbers for
+        return 0, columns
+    # In bounds before they are whole numbers: the conversion of what is too large for one gives anything.
+    return np.int64(min(max(first, 0.0), end + 1)) >> TILE_BITS, (np.int64(min(max(last, -1.0), end)) >> TILE_BITS) + 1
+
+
+@inner
+def _look_ahead(order, k, end, flat_rects, flat_singles):
+    """Ask for what a splat soon to come needs; they lie anywhere in memory."""
+    if k + _AHEAD < end:
+        i = np.int64(order[k + _AHEAD])
+        prefetch(flat_rects, 4 * i)
+        prefetch(flat_singles, 16 * i)
 
 
 @kernel
-def count_tiles(part, parts, order, count, records, singles, rects, columns, counts):
+def number(part, parts, order, count, singles):
+    """Note in each splat's record its PLACE in the order of depth: order [count] int32."""
+    words = singles.view(np.uint32)
+    for k in range(count * part // parts, count * (part + 1) // parts):
+        words[order[k], PLACE] = k
+
+
+@kernel
+def count_tiles(part, parts, order, count, records, singles, rects, columns, most, counts):
     """How many of this part of the sorted splats touch each tile: order [count] int32 -> counts [parts, tiles] int64.
 
-    Notes in each splat's record its PLACE in this order.
+    Counts no further once there are more than `most` altogether.
     """
-    mine, words = counts[part], singles.view(np.uint32)
+    mine, flat_rects, flat_singles = counts[part], rects.reshape(-1), singles.reshape(-1)
     mine[:] = 0
-    flat, flat_singles = rects.reshape(-1), singles.reshape(-1)
+    altogether = 0
     end = count * (part + 1) // parts
     for k in range(count * part // parts, end):
-        if k + _AHEAD < end:
-            prefetch(flat, 4 * np.int64(order[k + _AHEAD]))
-            prefetch(flat_singles, 16 * np.int64(order[k + _AHEAD]))
+        _look_ahead(order, k, end, flat_rects, flat_singles)
         i = order[k]
-        words[i, PLACE] = k
         left, right, top, bottom = rects[i, 0], rects[i, 1], rects[i, 2], rects[i, 3]
         exact = (right - left) * (bottom - top) > 4 and right - left > 1 and bottom - top > 1
         for row in range(top, bottom):
@@ -89,18 +105,18 @@ def count_tiles(part, parts, order, count, records, singles, rects, columns, cou
                 left, right = tiles_of_row(records, singles, i, row, columns)
             for column in range(left, right):
                 mine[row * columns + column] += 1
+            altogether += max(right - left, 0)
+        if altogether > most:
+            break
 
 
 @kernel
 def fill_tiles(part, parts, order, count, records, singles, rects, columns, starts, ids):
     """Write this part of the sorted splats into the lists of their tiles; starts [parts, tiles] int64 is used up."""
-    mine = starts[part]
-    flat, flat_singles = rects.reshape(-1), singles.reshape(-1)
+    mine, flat_rects, flat_singles = starts[part], rects.reshape(-1), singles.reshape(-1)
     end = count * (part + 1) // parts
     for k in range(count * part // parts, end):
-        if k + _AHEAD < end:
-            prefetch(flat, 4 * np.int64(order[k + _AHEAD]))
-            prefetch(flat_singles, 16 * np.int64(order[k + _AHEAD]))
+        _look_ahead(order, k, end, flat_rects, flat_singles)
         i = order[k]
         left, right, top, bottom = rects[i, 0], rects[i, 1], rects[i, 2], rects[i, 3]
         exact = (right - left) * (bottom - top) > 4 and right - left > 1 and bottom - top > 1

@@ -19,17 +19,18 @@ from ...caches import user_cache
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: a folder of the user's cache for each state of these sources.
+    """Where compiled kernels are kept: in NUMBA_CACHE_DIR or the user's cache, a folder for each state of these sources.
 
     numba looks at the file of a kernel alone and would take an old one whose helpers in other files have changed.
     """
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    here = Path(__file__).parent
+    sources = [*sorted(here.glob("*.py")), here.parent / "contract.py"]  # whose numbers are compiled in
     state = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    return user_cache() / "kernels" / state
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    return (Path(chosen) if chosen else user_cache() / "kernels") / state
 
 
-if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
+numba.config.CACHE_DIR = str(cache_folder())  # type: ignore[attr-defined]
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 

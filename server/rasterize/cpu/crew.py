@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,12 @@ from ...job import Job
 
 _LOOK = 0.05
 """Seconds after which a job is asked whether it was cancelled, while kernels run."""
-_NO_MORE = 1 << 60
+_NO_MORE = 1 << 40
+"""More tiles than there are, and a number that may still be multiplied by that of the threads."""
 _KEPT_MOST = 1 << 30
 """Bytes of buffers that are kept for the next frame."""
 
 Kernel = Callable[..., Any]
-Tickets = npt.NDArray[np.int64]
 
 
 class Crew:
@@ -35,32 +35,52 @@ class Crew:
         self.threads, self.deterministic = threads, deterministic
         self._turn = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
-        self._process = 0
+        self._process = os.getpid()
 
-    def run(self, kernel: Kernel, *arguments: Any, job: Job) -> None:
-        """kernel(part, parts, *arguments) on every thread; raises Cancelled afterwards if the job was."""
-        self._run(kernel, self.threads, arguments, job, None)
+    def run(self, kernel: Kernel, *arguments: Any, job: Job) -> list[Any]:
+        """kernel(part, parts, *arguments) on every thread, the caller's being one of them: for kernels that take milliseconds.
+
+        Gives what the parts gave.
+        """
+        with self._my_turn():
+            job.check()
+            others = [self._begin(kernel, part, self.threads, arguments) for part in range(1, self.threads)]
+            try:
+                first = kernel(0, self.threads, *arguments)
+            finally:
+                wait(others)
+            return [first, *(other.result() for other in others)]
 
     def run_tiles(self, kernel: Kernel, *arguments: Any, job: Job, threads: int | None = None) -> None:
-        """kernel(part, parts, tickets, *arguments), which comes for one tile after another; a cancel takes the rest away."""
+        """kernel(part, parts, tickets, *arguments), which comes for one tile after another: for those that may take seconds.
+
+        The caller looks after the job meanwhile. When that is cancelled the other tiles are taken away, and Cancelled is raised.
+        """
         threads = threads or self.threads
         tickets = np.zeros(threads if self.deterministic else 1, np.int64)
-        self._run(kernel, threads, (tickets, *arguments), job, tickets)
-
-    def _run(self, kernel: Kernel, threads: int, arguments: Sequence[Any], job: Job, tickets: Tickets | None) -> None:
-        with self._turn:
+        with self._my_turn():
             job.check()
-            if self._pool is None or self._process != os.getpid():  # threads do not survive a fork
-                self._pool, self._process = ThreadPoolExecutor(self.threads, "splats"), os.getpid()
-            running = [self._pool.submit(kernel, part, threads, *arguments) for part in range(threads)]
-            waiting = wait(running, _LOOK).not_done
-            while waiting:
-                if job.cancelled and tickets is not None:
-                    tickets[:] = _NO_MORE
-                waiting = wait(running, _LOOK).not_done
+            running = [self._begin(kernel, part, threads, (tickets, *arguments)) for part in range(threads)]
+            try:
+                while wait(running, _LOOK).not_done:
+                    if job.cancelled:
+                        tickets[:] = _NO_MORE
+            finally:  # also of an interrupt from the keyboard
+                tickets[:] = _NO_MORE
+                wait(running)
             for future in running:
                 future.result()
             job.check()
+
+    def _my_turn(self) -> threading.Lock:
+        if self._process != os.getpid():  # neither threads nor their locks survive a fork
+            self._pool, self._turn, self._process = None, threading.Lock(), os.getpid()
+        return self._turn
+
+    def _begin(self, kernel: Kernel, part: int, parts: int, arguments: Sequence[Any]) -> Future[Any]:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads, "splats")
+        return self._pool.submit(kernel, part, parts, *arguments)
 
 
 class Memory:
@@ -71,14 +91,16 @@ class Memory:
 
     def __init__(self) -> None:
         self._free: list[npt.NDArray[np.uint8]] = []
-        self._lock = threading.RLock()  # a collection may give back in the middle of taking
+        self._lock = threading.RLock()  # a collection of garbage may give back while something is taken
 
     def take(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
         """An array with anything in it, aligned to a cache line. When it and all its views are gone, its buffer comes back."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize + 64
         with self._lock:
-            fitting = [k for k, buffer in enumerate(self._free) if size <= buffer.nbytes <= 2 * size + (1 << 20)]
-            buffer = self._free.pop(min(fitting, key=lambda k: self._free[k].nbytes)) if fitting else None
+            fitting = [kept for kept in self._free if size <= kept.nbytes <= 2 * size + (1 << 20)]
+            buffer = min(fitting, key=len, default=None)
+            if buffer is not None:
+                self._free = [kept for kept in self._free if kept is not buffer]
         if buffer is None:
             buffer = np.empty(size + size // 8, np.uint8)
         start = -buffer.ctypes.data % 64

@@ -53,11 +53,12 @@ class Pictures(torch.autograd.Function):
         crew: Crew,
         memory: Memory,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        ctx.save_for_backward(means, quats, scales, opacities, features, background)
         cloud = Cloud(*(plain(tensor.numpy()) for tensor in (means, quats, scales, opacities)))
         values, behind = features.numpy(), plain(background.numpy())
         views = []
         for v, camera in enumerate(cameras):
-            splats = Splats(cloud, camera, settings, crew, memory, Job())
+            splats = Splats(cloud, camera, settings, crew, memory, Job(), unit_quats=False)
             views.append(
                 [_draw(splats, _of_view(values, v)[:, c], behind[v, c], camera, crew) for c in _pieces(values.shape[-1])]
             )
@@ -69,6 +70,9 @@ class Pictures(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, of_out: torch.Tensor, of_depth: torch.Tensor, of_alpha: torch.Tensor) -> tuple[Any, ...]:
+        _ = (
+            ctx.saved_tensors
+        )  # torch's check that nobody has written to them in the meantime: the arrays below are the same memory
         cloud, values, behind, views, crew, memory = ctx.kept
         of_cloud = [np.zeros_like(array) for array in cloud.arrays()]
         of_values, of_behind = np.zeros(values.shape, np.float32), np.zeros_like(behind)
@@ -109,9 +113,8 @@ def _backward(
     of_sums, whole = memory.take((*drawn.alpha.shape, channels + 2)), memory.take(drawn.alpha.shape)
     pictures = (drawn.out, drawn.depth, drawn.alpha, drawn.remaining)
     crew.run(gradients.picture_gradient, *of_picture, *pictures, drawn.background, of_sums, whole, job=job)
-    _, threads = shares(splats.visible, gradients.SHAPE + 1 + channels, 1, crew.threads)
-    sums = memory.take((threads, splats.visible, gradients.SHAPE + channels + 1))
-    sums.fill(0)
+    _, threads = shares(splats.visible, projection.SHAPE + 1 + channels, 1, crew.threads)
+    sums = splats.sums(projection.SHAPE + channels + 1, threads, crew, memory, job)
     crew.run_tiles(gradients.blend_backward, splats.listed, drawn.features, of_sums, whole, sums, job=job, threads=threads)
     visible_ones = (splats.chosen, splats.spans, splats.listed[1])
     crew.run(projection.project_backward, *cloud.arrays(), splats.numbers, *visible_ones, sums, *of_cloud, of_features, job=job)

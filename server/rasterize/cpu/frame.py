@@ -44,7 +44,7 @@ class CpuFrame:
         self._gaussians, self.cloud, self._camera, self._job = gaussians, cloud, camera, job
         self._crew, self._memory = crew, memory
         self._size = (camera.height, camera.width)
-        self._splats = Splats(cloud, camera, settings, crew, memory, job)
+        self._splats = Splats(cloud, camera, settings, crew, memory, job, unit_quats=True)
 
     def render(
         self, features: Floats | None = None, background: Floats | None = None, *, normals: bool = False
@@ -52,6 +52,7 @@ class CpuFrame:
         if features is None:
             features = self._colours()
         else:
+            features = plain(features)
             checks.check_features(features, len(self.cloud))
         channels = features.shape[1]
         if background is None:
@@ -75,14 +76,14 @@ class CpuFrame:
         return TopK(ids, weights)
 
     def register(self, image: Floats) -> tuple[Floats, Floats]:
+        image = plain(image)
         checks.check_image(image, self._camera)
         count, visible, channels = len(self.cloud), self._splats.visible, image.shape[2]
         at_once, threads = shares(visible, 1, channels, self._crew.threads)
         out, weights = np.zeros((count, channels), np.float32), np.zeros(count, np.float32)
         for c in range(0, channels, at_once):
             some = plain(image[..., c : c + at_once])
-            sums = self._memory.take((threads, visible, some.shape[2] + 1))
-            sums.fill(0)
+            sums = self._splats.sums(some.shape[2] + 1, threads, self._crew, self._memory, self._job)
             self._crew.run_tiles(registration.register, self._splats.listed, some, sums, job=self._job, threads=threads)
             visible_ones = (self._splats.chosen, self._splats.spans, self._splats.listed[1])
             self._crew.run(registration.gather_sums, *visible_ones, sums, c, out, weights, job=self._job)
@@ -99,15 +100,10 @@ class CpuFrame:
             self._crew.run_tiles(registration.register_ids, self._splats.listed, image, entries, weights, filled, job=self._job)
             if filled.max() <= room:
                 break
-            room = int(filled.max()) + int(filled.max()) // 4  # Gaussians that show many ids each; the next try fits
-        many = int(filled.sum())
-        out, out_weights = self._memory.take((threads, many, 2), np.int32), self._memory.take((threads, many))
-        found = np.zeros(threads, np.int64)
-        merged = (len(self.cloud), entries, weights, filled, out, out_weights, found)
-        self._crew.run(registration.merge_entries, *merged, job=self._job)
-        pairs = np.concatenate([out[part, : found[part]] for part in range(threads)])
-        sums = np.concatenate([out_weights[part, : found[part]] for part in range(threads)])
-        return IdWeights(np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]), sums)
+            room = 2 * int(filled.max())  # Gaussians that show many ids each
+        pieces = self._crew.run(registration.merge_entries, len(self.cloud), entries, weights, filled, job=self._job)
+        gaussian, number, weight = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+        return IdWeights(gaussian, number, weight)
 
     def dominant_id(self, ids: Ints) -> tuple[Ints, Floats]:
         checks.check_gaussian_ids(ids, len(self.cloud))

@@ -4,6 +4,9 @@
 With w_i = T_i alpha_i and g_i = sum of the picture's gradient times the splat's features, the loss changes with alpha_i by
 T_i g_i - S_i / (1 - alpha_i), where S_i = sum of w_j g_j over the splats behind i. S needs no list: it is the pixel's whole sum, which
 the forward picture gives, less what has been passed.
+
+A splat's exponent p changes the loss by SHAPE sums over its pixels: of q, q d, q d^2, q dy, q d dy, q dy^2, where q = dL/dp, d is the offset
+from its centre line, dy from its centre. The sums for its features follow, then that for its depth.
 """
 
 from __future__ import annotations
@@ -13,14 +16,11 @@ import math
 import numpy as np
 
 from .compiling import inner, kernel
-from .projection import DEPTH, PLACE, TILE
+from .projection import DEPTH, PLACE, SHAPE, TILE
 from .registration import add_pixels
 from .tiles import BATCH, CENTRE, CHUNKS, DOWN, scratch_of, walk
 from .vectors import LANES, all_of, counting, load, prefetch, select, store, take_ticket, total
 
-SHAPE = 6
-"""Sums that say how a splat's exponent p changes the loss: of q, q d, q d^2, q dy, q d dy, q dy^2 over its pixels, where q = dL/dp, d is the
-offset from its centre line, dy from its centre. Those of its features follow, then that of its depth."""
 _LN_2 = np.float32(math.log(2))
 
 
@@ -114,6 +114,9 @@ def blend_backward(part, parts, tickets, splats, features, gradient, whole, sums
             break
         tile = order[ticket]
         x0, y0 = tile % columns * TILE, tile // columns * TILE
+        if x0 + TILE > width or y0 + TILE > height:
+            by_channel[:] = 0  # what the last tile left outside of the picture
+            by_pixel[:] = 0
         for row in range(min(TILE, height - y0)):
             for column in range(min(TILE, width - x0)):
                 pixel = row * TILE + column

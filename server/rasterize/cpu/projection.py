@@ -30,10 +30,12 @@ A, K, LOG_OPACITY, HALF_WIDTH, HALF_HEIGHT, DEPTH, TURN, PLACE = range(6, 14)
 """Places in a record seen as 16 float32. Halves of the box where alpha reaches 1/255, pixels; depth; the dy at which x is greatest;
 its place in the order of depth, as uint32."""
 
+SHAPE = 6
+"""Sums that say how a splat's exponent changes the loss; see gradients.py."""
+
 _HALF_LOG2_E = 0.5 / math.log(2)
 _NATURAL = 1 / _HALF_LOG2_E
 _LN_2 = math.log(2)
-_SHAPE = 6  # gradients.SHAPE
 _LOG_ALPHA_LEAST = math.log2(ALPHA_LEAST)
 _REACH_MOST = -2 * math.log(ALPHA_LEAST)
 """The quadratic form's value where an opaque Gaussian's alpha falls below 1/255."""
@@ -41,8 +43,8 @@ _MARGIN = 1e-3
 """Pixels added to a box: more than float32 takes away from it. What a pixel shows is decided by its alpha alone."""
 
 
-def camera_numbers(camera: Camera, settings: RasterSettings) -> np.ndarray:
-    """[27] float64, all that the kernels need to know of a camera: `pose_of`, `lens_of` and `settings_of` take it apart."""
+def camera_numbers(camera: Camera, settings: RasterSettings, unit_quats: bool) -> np.ndarray:
+    """[28] float64, all that the kernels need to know of a camera: `pose_of`, `lens_of` and `settings_of` take it apart."""
     pose = camera.T_camera_world
     flat = camera.projection == "orthographic"
     limits = []  # of x / z and y / z in the Jacobian: 30% of the half picture beyond its edges
@@ -51,7 +53,7 @@ def camera_numbers(camera: Camera, settings: RasterSettings) -> np.ndarray:
         limits += [-centre / focal - margin, (side - centre) / focal + margin]
     intrinsics = [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]
     numbers = [*pose[:3, :3].ravel(), *pose[:3, 3], *intrinsics, *limits]
-    return np.array([*numbers, settings.near, settings.far, settings.eps2d, settings.antialiased, flat], np.float64)
+    return np.array([*numbers, settings.near, settings.far, settings.eps2d, settings.antialiased, flat, unit_quats], np.float64)
 
 
 @inner
@@ -70,8 +72,8 @@ def lens_of(camera):
 
 @inner
 def settings_of(camera):
-    """near, far, eps2d, whether antialiased, whether orthographic."""
-    return camera[22], camera[23], camera[24], camera[25] > 0, camera[26] > 0
+    """near, far, eps2d, whether antialiased, whether orthographic, whether quaternions have to be of length 1."""
+    return camera[22], camera[23], camera[24], camera[25] > 0, camera[26] > 0, camera[27] > 0
 
 
 @inner
@@ -108,7 +110,7 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
     """
     r00, r01, r02, r10, r11, r12, r20, r21, r22, t0, t1, t2 = pose_of(camera)
     fx, fy, cx, cy, width, height, left_most, right_most, top_most, bottom_most = lens_of(camera)
-    near, far, eps2d, antialiased, flat = settings_of(camera)
+    near, far, eps2d, antialiased, flat, unit_quats = settings_of(camera)
     longest_x, longest_y = _REACH_MOST * fx * fx, _REACH_MOST * fy * fy
     if not flat:
         longest_x *= 1 + max(-left_most, right_most) ** 2
@@ -133,6 +135,7 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
             and sz > 0
             and opacity >= 0
             and opacity <= 1
+            and (abs(norm - 1) < 2e-3 or not unit_quats)
         ):
             bad += 1
             continue
@@ -188,8 +191,7 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
             continue
         log_opacity = math.log2(np.float32(opacity))
         reach = max((log_opacity - _LOG_ALPHA_LEAST) * _NATURAL, 0.0)
-        half_width = math.sqrt(np.float32(reach * xx)) + _MARGIN
-        half_height = math.sqrt(np.float32(reach * yy)) + _MARGIN
+        half_width, half_height = math.sqrt(reach * xx) + _MARGIN, math.sqrt(reach * yy) + _MARGIN
         left, right = max(u - half_width + 0.5, 0.0), min(u + half_width + 0.5, width)
         top, bottom = max(v - half_height + 0.5, 0.0), min(v + half_height + 0.5, height)
         if not (left <= right and top <= bottom):  # NaN, too
@@ -204,7 +206,7 @@ def project(part, parts, means, quats, scales, opacities, camera, records, singl
         single = singles[i]
         single[A], single[K], single[LOG_OPACITY] = _HALF_LOG2_E * yy / area, _HALF_LOG2_E * inverse_yy, log_opacity
         single[HALF_WIDTH], single[HALF_HEIGHT], single[DEPTH] = half_width, half_height, z
-        single[TURN] = np.float32(xy) / np.float32(xx) * np.float32(half_width)
+        single[TURN] = xy / xx * half_width
         rects[i, 0], rects[i, 1] = first_x >> TILE_BITS, ((last_x - 1) >> TILE_BITS) + 1
         rects[i, 2], rects[i, 3] = first_y >> TILE_BITS, ((last_y - 1) >> TILE_BITS) + 1
         # The bits of a float32 sort as numbers if those of negative ones are turned over.
@@ -242,7 +244,7 @@ def project_backward(
     """
     r00, r01, r02, r10, r11, r12, r20, r21, r22, t0, t1, t2 = pose_of(camera)
     fx, fy, _, _, _, _, left_most, right_most, top_most, bottom_most = lens_of(camera)
-    _, _, eps2d, antialiased, flat = settings_of(camera)
+    _, _, eps2d, antialiased, flat, _ = settings_of(camera)
     threads, _, width = sums.shape
     row, places = np.empty(width, np.float64), singles.view(np.uint32)
     for span in range(len(spans)):
@@ -255,7 +257,7 @@ def project_backward(
                     value += sums[thread, places[i, PLACE], c]
                 row[c] = value
             for c in range(of_features.shape[1]):
-                of_features[i, c] += row[_SHAPE + c]
+                of_features[i, c] += row[SHAPE + c]
 
             # Forward again.
             px, py, pz = np.float64(means[i, 0]), np.float64(means[i, 1]), np.float64(means[i, 2])

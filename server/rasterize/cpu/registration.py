@@ -172,8 +172,8 @@ def register_ids(part, parts, tickets, splats, image, entries, weights, filled):
 
 
 @kernel
-def merge_entries(part, parts, count, entries, weights, filled, out, out_weights, found):
-    """Sort and sum the entries of this part of the `count` Gaussians: out [parts, M, 2], out_weights [parts, M], found [parts] how many."""
+def merge_entries(part, parts, count, entries, weights, filled):
+    """The entries of this part of the `count` Gaussians, sorted and summed: Gaussians, ids [M] int32 and weights [M] float32."""
     first, end = count * part // parts, count * (part + 1) // parts
     starts = np.zeros(end - first + 1, np.int64)
     for thread in range(len(filled)):
@@ -191,23 +191,22 @@ def merge_entries(part, parts, count, entries, weights, filled, out, out_weights
                 place = place_of[i - first]
                 place_of[i - first] = place + 1
                 ids[place], sums[place] = entries[thread, k, 1], weights[thread, k]
-    many = 0
-    mine, mine_weights = out[part], out_weights[part]
+    # A Gaussian has few entries, one or two for each tile it touches: they are sorted where they are, into the places already done with.
+    gaussians, many = np.empty(starts[-1], np.int32), 0
     for i in range(end - first):
         begin = many
         for k in range(starts[i], starts[i + 1]):
-            slot = many
-            while slot > begin and mine[slot - 1, 1] > ids[k]:
+            number, weight, slot = ids[k], sums[k], many
+            while slot > begin and ids[slot - 1] > number:
                 slot -= 1
-            if slot > begin and mine[slot - 1, 1] == ids[k]:
-                mine_weights[slot - 1] += sums[k]
+            if slot > begin and ids[slot - 1] == number:
+                sums[slot - 1] += weight
                 continue
             for later in range(many, slot, -1):
-                mine[later, 1], mine_weights[later] = mine[later - 1, 1], mine_weights[later - 1]
-            mine[slot, 1], mine_weights[slot] = ids[k], sums[k]
-            mine[many, 0] = first + i
+                ids[later], sums[later] = ids[later - 1], sums[later - 1]
+            ids[slot], sums[slot], gaussians[many] = number, weight, first + i
             many += 1
-    found[part] = many
+    return gaussians[:many].copy(), ids[:many].copy(), sums[:many].copy()
 
 
 @inner

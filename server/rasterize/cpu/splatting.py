@@ -41,7 +41,8 @@ class Cloud:
 
 def plain(array: npt.NDArray[Any], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[Any]:
     """The array itself where it is as kernels are compiled for it, else a copy that is: another layout would be compiled anew."""
-    return np.require(array, dtype, ["C", "A", "W", "E"])
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which is checked for
+        return np.require(array, dtype, ["C", "A", "W", "E"])
 
 
 class Splats:
@@ -51,8 +52,10 @@ class Splats:
     listed: (records, singles, starts, ids, order, columns), what the tile kernels take; see projection.py and binning.py.
     """
 
-    def __init__(self, cloud: Cloud, camera: Camera, settings: RasterSettings, crew: Crew, memory: Memory, job: Job) -> None:
-        self.numbers = projection.camera_numbers(camera, settings)
+    def __init__(
+        self, cloud: Cloud, camera: Camera, settings: RasterSettings, crew: Crew, memory: Memory, job: Job, *, unit_quats: bool
+    ) -> None:
+        self.numbers = projection.camera_numbers(camera, settings, unit_quats)
         count, parts = len(cloud), crew.threads
         records = memory.take((count, 8), np.float64)
         singles = records.view(np.float32)
@@ -70,7 +73,7 @@ class Splats:
         order = self._sorted(keys, found, crew, memory, job)
         columns, rows = -(-camera.width // TILE), -(-camera.height // TILE)
         counts, starts = np.empty((parts, columns * rows), np.int64), np.empty(columns * rows + 1, np.int64)
-        crew.run(binning.count_tiles, order, self.visible, records, singles, rects, columns, counts, job=job)
+        crew.run(binning.count_tiles, order, self.visible, records, singles, rects, columns, ENTRIES_MOST, counts, job=job)
         binning.begin_lists(counts, starts)
         if starts[-1] > ENTRIES_MOST:
             raise InvalidInput(
@@ -79,8 +82,18 @@ class Splats:
             )
         ids = memory.take((max(int(starts[-1]), 1),), np.int32)
         crew.run(binning.fill_tiles, order, self.visible, records, singles, rects, columns, counts, ids, job=job)
+        self._order, self._numbered = order, False
         heaviest_first = np.argsort(starts[:-1] - starts[1:], kind="stable")
         self.listed = (records, singles, starts, ids, heaviest_first, columns)
+
+    def sums(self, columns: int, threads: int, crew: Crew, memory: Memory, job: Job) -> Floats:
+        """[threads, visible, columns] float32 zeros, a visible Gaussian's row being its PLACE."""
+        if not self._numbered:
+            crew.run(binning.number, self._order, self.visible, self.listed[1], job=job)
+            self._numbered = True
+        out: Floats = memory.take((threads, self.visible, columns))
+        out.fill(0)
+        return out
 
     def _sorted(
         self, keys: npt.NDArray[np.uint32], found: npt.NDArray[np.int64], crew: Crew, memory: Memory, job: Job

@@ -76,11 +76,12 @@ def begin_row(batch, row, shows):
 def weigh(batch, chunk, waiting, transmittance, covered, chosen, weights, alphas):
     """Weights of the splats whose bits are set in `waiting`, in one chunk, front to back.
 
-    Gives how many show: their places in the batch go to chosen [BATCH], their weights to weights [BATCH * LANES], and if alphas is not
-    None, their alphas there, negative where they are held at the most. T goes on in transmittance [TILE * TILE], and the weights are
-    added to covered [TILE * TILE].
+    Gives how many were looked at before all pixels stopped: their places in the batch go to chosen [BATCH], their weights to weights
+    [BATCH * LANES], and if alphas is not None, their alphas there, negative where they are held at the most. T goes on in transmittance
+    [TILE * TILE], and the weights are added to covered [TILE * TILE].
     """
     t, sum_of_weights = load(transmittance, chunk * LANES), load(covered, chunk * LANES)
+    alive = t > _ZERO
     pixels = counting() + np.float32(chunk % CHUNKS * LANES)
     zero = all_of(_ZERO)
     count = 0
@@ -92,18 +93,18 @@ def weigh(batch, chunk, waiting, transmittance, covered, chosen, weights, alphas
         alpha = select(power >= zero, exp2_over_255(least(power, all_of(LOG_ALPHA_MOST))), zero)
         w = t * alpha
         after = t - w
-        goes_on = after > _T_LEAST
-        w = select(goes_on, w, zero)
-        t = select(goes_on, after, least(t, zero - t))
+        alive = alive & (after > _T_LEAST)
+        w = select(alive, w, zero)
+        t = select(alive, after, t)
         sum_of_weights = sum_of_weights + w
         store(weights, count * LANES, w)
         if alphas is not None:
             store(alphas, count * LANES, select(all_of(LOG_ALPHA_MOST) > power, alpha, zero - alpha))
         chosen[count] = j
-        count += bits(w > zero) != 0
-        if bits(goes_on) == 0:
+        count += 1
+        if bits(alive) == 0:
             break
-    store(transmittance, chunk * LANES, t)
+    store(transmittance, chunk * LANES, select(alive, t, least(t, zero - t)))
     store(covered, chunk * LANES, sum_of_weights)
     return count
 

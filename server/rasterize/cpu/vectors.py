@@ -24,7 +24,7 @@ from .compiling import inner
 LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 """Length of a vector. Sixteen pay only where the registers are as long."""
 
-_I1, _I32, _I64, _F32, _F64 = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.DoubleType()
+_I1, _I32, _I64, _F32 = ir.IntType(1), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _VECTOR, _MASK, _INTS = (ir.VectorType(lane, LANES) for lane in (_F32, _I1, _I32))
 _FLAGS = ("contract",)  # a * b + c may become one instruction; NaN and infinity keep their meaning
 
@@ -240,17 +240,6 @@ def store(context: Any, array: Any, place: Any, values: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), emit
-
-
-@intrinsic
-def floor(context: Any, x: Any) -> Any:
-    """The greatest integer (int64) not above a float64; math.floor would call the C library."""
-
-    def emit(context: Any, b: Builder, sig: Any, args: Any) -> Value:
-        function = cgutils.get_or_insert_function(b.module, ir.FunctionType(_F64, [_F64]), "llvm.floor.f64")
-        return b.fptosi(b.call(function, args), _I64)
-
-    return types.int64(types.float64), emit
 
 
 @intrinsic
