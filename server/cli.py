@@ -14,8 +14,9 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from ..core.errors import Cancelled, InvalidInput, SplatonymError
@@ -134,6 +135,7 @@ def predict(arguments: argparse.Namespace) -> int:
     for text in result.report.get("notes", ()):
         _note(text)
     _say_result(arguments.out, result.scene.counts(), len(result.scene.gaussians), sum(job.timings.values()))
+    _say_rasterizer(result.report)
     return 0
 
 
@@ -141,6 +143,12 @@ def _say_result(out: Path, counts: dict[str, int], total: int, seconds: float) -
     print(f"{out}: {total:,} Gaussians in {seconds:.1f} s")
     for name, count in sorted(counts.items(), key=lambda item: -item[1]):
         print(f"  {count:>10,}  {name}")
+
+
+def _say_rasterizer(described: Mapping[str, Any]) -> None:
+    print(f"drawn by {described['backend']} on {described['device']} ({described['version']})")
+    for sentence in described["passed_over"]:
+        print(f"  {sentence}")
 
 
 def render(arguments: argparse.Namespace) -> int:
@@ -164,7 +172,8 @@ def render(arguments: argparse.Namespace) -> int:
                 too_far += write_rendered(folder, stem, picture)
     if too_far:
         _note(f"{too_far} depths over 65.535 do not fit a 16-bit PNG in thousandths, and were written as 0.")
-    print(f"{arguments.out}: pictures of {len(stems)} frames, drawn by {backend.name} on {backend.device}")
+    print(f"{arguments.out}: pictures of {len(stems)} frames")
+    _say_rasterizer(choice.describe(backend))
     return 0
 
 

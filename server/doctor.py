@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import __version__
 from ..core.cameras import Camera, intrinsics
-from ..core.errors import SplatonymError
+from ..core.errors import Cancelled, SplatonymError
 from ..core.gaussians import GaussianArrays, sh_from_rgb
 from .job import Job
 from .rasterize import choice
@@ -125,7 +125,7 @@ def _nvcc() -> Check:
 
 def _backends(job: Job, again: bool) -> Iterator[Check]:
     try:
-        import torch
+        import torch  # noqa: F401 - nothing draws without it
     except (ImportError, OSError) as error:
         yield Check("rasterizers", "reference", "broken", f"cannot be loaded: {error}", "Install torch and numpy.", True)
         return
@@ -137,10 +137,13 @@ def _backends(job: Job, again: bool) -> Iterator[Check]:
             yield Check("rasterizers", name, "absent", f"cannot be used: {found.reason}", found.repair, needed)
             continue
         try:
-            device, wrong = _try_backend(name)
+            with job.stage(f"draw with {name}"):
+                device, wrong = _try_backend(name, job)
+        except Cancelled:
+            raise
         except SplatonymError as error:
             yield Check("rasterizers", name, "absent", error.message, error.hint, needed)
-        except (ImportError, OSError, RuntimeError, torch.cuda.OutOfMemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - compilers and drivers raise errors of any kind, and this is to name them
             yield Check("rasterizers", name, "broken", f"fails: {error}", "Install its packages again.", needed)
         else:
             repair = "Report this, with this output, at the project's page." if wrong else ""
@@ -159,11 +162,12 @@ def _chosen() -> Check:
     )
 
 
-def _try_backend(name: str) -> tuple[str, str]:
+def _try_backend(name: str, job: Job) -> tuple[str, str]:
     """Draw one red Gaussian in the middle of a picture: the device, and what is wrong with the picture ("" for nothing)."""
     from .rasterize.contract import RasterSettings
 
     backend = choice.choose(name)
+    backend.ready(job)
     gaussian = GaussianArrays(
         means=np.array([[0, 0, 2]], np.float32),
         quats=np.array([[1, 0, 0, 0]], np.float32),
@@ -172,7 +176,7 @@ def _try_backend(name: str) -> tuple[str, str]:
         sh=sh_from_rgb(np.array([[1.0, 0.0, 0.0]])),
     )
     camera = Camera(33, 33, intrinsics(40, 40, 16.5, 16.5), np.eye(4))
-    picture = backend.prepare(gaussian, camera, RasterSettings(), Job()).render()
+    picture = backend.prepare(gaussian, camera, RasterSettings(), job).render()
     middle = picture.features[16, 16] / max(float(picture.alpha[16, 16]), 1e-6)
     right = (
         abs(float(picture.alpha[16, 16]) - 0.9) < 0.02

@@ -53,9 +53,10 @@ def render_scene(
     g = scene.gaussians
     behind = np.asarray(background, np.float32)
     label = g.label if g.label is not None else np.full(len(g), scene.labels.unlabelled, np.int32)
-    for number, camera in enumerate(cameras):
+    frames = backend.prepare_all(g, cameras, settings or RasterSettings(), job)
+    for number in range(len(cameras)):
         job.progress(number / len(cameras), f"view {number + 1} of {len(cameras)}")
-        frame = backend.prepare(g, camera, settings or RasterSettings(), job)
+        frame = next(frames)
         out = frame.render()
         classes, _ = class_map(frame, label, alpha=out.alpha, nothing=NOTHING)
         covered = out.alpha >= COVERED

@@ -185,7 +185,8 @@ def can_keep() -> bool:
     """
     trees = (tree for tree in bpy.data.node_groups if tree.bl_idname == "GeometryNodeTree")
     makers = (node for tree in trees for node in tree.nodes if "Volume" in node.bl_idname or "NamedGrid" in node.bl_idname)
-    return not (bpy.data.volumes or any(makers))
+    smoke = (m for item in bpy.data.objects for m in item.modifiers if m.type == "FLUID" and m.fluid_type == "DOMAIN")
+    return not (bpy.data.volumes or any(makers) or any(smoke))
 
 
 def set_format(scene: bpy.types.Scene, file_format: str, **values: Any) -> None:

@@ -25,13 +25,12 @@ def fade_spill(g: GaussianArrays, views: Sequence[View], backend: Backend, job: 
     is multiplied by (1 - share) ^ 0.75.
     """
     spilt, weight = np.zeros(len(g)), np.full(len(g), 1e-9)
-    for number, view in enumerate(views):
-        if view.depth is None:
-            continue
-        job.progress(number / len(views), view.name)
-        depth = view.depth
+    deep = [(view, view.depth) for view in views if view.depth is not None]
+    frames = backend.prepare_all(g, [view.camera for view, _ in deep], RasterSettings(), job)
+    for number, (view, depth) in enumerate(deep):
+        job.progress(number / len(deep), view.name)
         moments = np.stack([depth > 0, depth, depth * depth], -1).astype(np.float32)
-        sums, _ = backend.prepare(g, view.camera, RasterSettings(), job).register(moments)
+        sums, _ = next(frames).register(moments)
         shown, first, second = sums.astype(np.float64).T
         shown = np.maximum(shown, 1e-9)
         to_camera = view.camera.T_camera_world

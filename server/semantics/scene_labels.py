@@ -56,11 +56,11 @@ def _register(
     """(Gaussian, instance number, weight) summed over the views, sorted by Gaussian, then number."""
     keys = np.zeros(0, np.int64)
     weights = np.zeros(0)
-    for place, view in enumerate(views):
-        job.progress(place / len(views), view.name)
-        if view.index is None:
-            continue
-        found = backend.prepare(gaussians, view.camera, RasterSettings(), job).register_ids(view.index)
+    indexed = [(view, view.index) for view in views if view.index is not None]
+    frames = backend.prepare_all(gaussians, [view.camera for view, _ in indexed], RasterSettings(), job)
+    for place, (view, index) in enumerate(indexed):
+        job.progress(place / len(indexed), view.name)
+        found = next(frames).register_ids(index)
         keys = np.concatenate([keys, found.gaussian.astype(np.int64) << 32 | found.id])
         weights = np.concatenate([weights, found.weight])
         keys, place_of = np.unique(keys, return_inverse=True)

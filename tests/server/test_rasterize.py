@@ -308,6 +308,8 @@ WRONG_QUESTIONS = {
     "image with inf": (lambda f: f.register(np.full((18, 24, 1), np.inf, np.float32)), "finite"),
     "ids of another size": (lambda f: f.register_ids(np.ones((24, 18), np.int32)), "24x18"),
     "ids below 0": (lambda f: f.register_ids(np.full((18, 24), -3, np.int32)), "-3"),
+    "ids beyond int32": (lambda f: f.register_ids(np.full((18, 24), 2**32 + 5)), "int32"),
+    "labels beyond int32": (lambda f: f.dominant_id(np.full(5, 2**31)), "int32"),
     "ids that are no numbers to count with": (lambda f: f.register_ids(np.ones((18, 24), np.float32)), "float32"),
     "labels of wrong length": (lambda f: f.dominant_id(np.ones(4, np.int32)), r"\(4,\)"),
     "labels below 0": (lambda f: f.dominant_id(np.full(5, -1, np.int32)), "-1"),

@@ -167,6 +167,82 @@ def test_a_cancel_stops_in_the_middle_of_a_picture():
     assert time.monotonic() - started < 20  # far less; what matters is that it did not go on
 
 
+@pytest.mark.parametrize("threads", [2, 8, 16])
+def test_a_cancel_stops_fixed_shares_of_tiles_too(threads):
+    g = cloud(2, 300)
+    wide = replace(g, scales=np.full_like(g.scales, 3.0), opacities=np.full_like(g.opacities, 0.02))
+    job = Job()
+    drawn = Cpu(threads=threads, deterministic=True).prepare(wide, camera(1024, 1024), SETTINGS, job)
+    threading.Timer(0.1, job.cancel).start()
+    with pytest.raises(Cancelled):
+        for _ in range(1000):
+            drawn.register(np.ones((1024, 1024, 8), np.float32))
+
+
+@pytest.mark.parametrize("scale", [1e12, 1e18, 1e24, 1e30])
+@pytest.mark.parametrize("far", [0, 1e6, 1e30])
+def test_splats_larger_than_numbers_are_written_nowhere_else(scale, far):
+    g = cloud(4, 200, "needles")
+    scales = g.scales.copy()
+    scales[::2, 0] = scale
+    means = g.means.copy()
+    means[::4] *= np.float32([max(far, 1), 1, 1])
+    out = Cpu(threads=2).prepare(replace(g, means=means, scales=scales), camera(130, 70), SETTINGS, Job()).render()
+    assert np.isfinite(out.alpha).all() and out.alpha.max() <= 1 + 1e-6
+
+
+def test_a_needle_far_beyond_the_picture_is_in_all_its_tiles():
+    """Half a million pixels from its centre, float32 would lose hundredths of a pixel of the tiles that it touches."""
+    rng = np.random.default_rng(0)
+    count = 60
+    directions = rng.normal(size=(count, 3)) * [1, 1, 0]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    through = np.column_stack([rng.uniform(-1, 1, (count, 2)), np.full(count, 2.0)])
+    half = np.arctan2(directions[:, 1], directions[:, 0]) / 2
+    g = replace(
+        cloud(1, count),
+        means=(through + directions * rng.uniform(500, 3000, (count, 1))).astype(np.float32),
+        quats=np.column_stack([np.cos(half), 0 * half, 0 * half, np.sin(half)]).astype(np.float32),
+        scales=np.tile(np.float32([2000, 0.01, 0.01]), (count, 1)),
+        opacities=np.full(count, 0.3, np.float32),
+    )
+    expected = choose("reference").prepare(g, camera(300, 200), SETTINGS, Job()).render()
+    found = choose("cpu").prepare(g, camera(300, 200), SETTINGS, Job()).render()
+    assert found.alpha.max() > 0.3
+    error = np.abs(found.alpha - expected.alpha)
+    assert np.quantile(error, 0.999) < 1e-5  # a pixel at 1/255 itself may fall on either side
+
+
+def test_a_tensor_that_was_written_to_since_is_noticed(scene):
+    g, cam = scene
+    tensors = [torch.tensor(array, requires_grad=True) for array in (g.means, g.quats, g.scales, g.opacities, g.rgb)]
+    pictures = choose("cpu").rasterize(*tensors, [cam])
+    with torch.no_grad():
+        tensors[2].mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        pictures.alpha.sum().backward()
+
+
+@pytest.mark.parametrize("name", ["features", "background", "image"])
+def test_numbers_too_large_for_float32_are_refused(scene, name):
+    g, cam = scene
+    drawn = choose("cpu").prepare(g, cam, SETTINGS, Job())
+    with pytest.raises(InvalidInput, match="finite"):
+        if name == "features":
+            drawn.render(np.full((len(g), 2), 1e39))
+        elif name == "background":
+            drawn.render(background=np.full(3, 1e39))
+        else:
+            drawn.register(np.full((cam.height, cam.width, 1), 1e39))
+
+
+def test_quaternions_of_another_length_are_refused_as_by_the_others(scene):
+    g, cam = scene
+    for name in ("cpu", "reference"):
+        with pytest.raises(InvalidInput, match="unit quaternions"):
+            choose(name).prepare(replace(g, quats=g.quats * np.float32(1.01)), cam, SETTINGS, Job())
+
+
 @given(st.integers(0, 10**8), st.integers(1, 600), st.integers(1, 128))
 def test_the_threads_sums_are_bounded(visible, channels, threads):
     at_once, working = frame.shares(visible, 7, channels, threads)
@@ -232,18 +308,26 @@ def test_no_layout_of_the_arrays_is_compiled_anew(scene):
 
 
 def test_kernels_are_kept_by_the_state_of_their_sources(tmp_path, monkeypatch):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
     folder = compiling.cache_folder()
     assert folder == compiling.cache_folder() and folder.parent.name == "kernels"
-    source = tmp_path / "source"
-    source.mkdir()
+    source = tmp_path / "rasterize" / "cpu"
+    source.mkdir(parents=True)
+    contract = compiling.Path(compiling.__file__).parent.parent / "contract.py"
+    (source.parent / "contract.py").write_bytes(contract.read_bytes())
     for path in compiling.Path(compiling.__file__).parent.glob("*.py"):
         (source / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(compiling, "__file__", str(source / "compiling.py"))
     assert compiling.cache_folder() == folder
     (source / "tiles.py").write_text((source / "tiles.py").read_text() + "\n")
-    assert compiling.cache_folder() != folder
+    changed = compiling.cache_folder()
+    assert changed != folder
+    (source.parent / "contract.py").write_text("ALPHA_LEAST = 1 / 254")
+    assert compiling.cache_folder() not in (folder, changed)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "mine"))
+    assert compiling.cache_folder().parent == tmp_path / "mine"
 
 
 OTHER_LANES = """

@@ -3,7 +3,7 @@
 
 No kernel uses numba's own threads: each is called once by every thread of `crew.py`, with its part of the work and without Python's
 lock. So there is no OpenMP that spins beside Blender, nothing that aborts when two Python threads render or that breaks when a process
-forks, no threading library that a system may lack, and a kernel compiles in a third of the time.
+forks, and no threading library that a system may lack.
 """
 
 from __future__ import annotations

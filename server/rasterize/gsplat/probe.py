@@ -111,7 +111,15 @@ def _key() -> dict[str, str]:
         "python": f"{platform.python_version()} at {sys.prefix}",
         "nvcc": find_nvcc() or "",
         "compiler": _find_compiler() or "",
+        "compiled": _compiled(),
     }
+
+
+def _compiled() -> str:
+    """What gsplat compiled before, as torch keeps it: without it the next start would compile again; "" where a wheel has it built in."""
+    root = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions")
+    found = sorted(path for path in root.glob("**/gsplat_cuda/gsplat_cuda.*") if path.suffix in (".so", ".pyd"))
+    return ", ".join(f"{path}: {path.stat().st_mtime_ns}" for path in found)
 
 
 def _version_of(distribution: str) -> str:
