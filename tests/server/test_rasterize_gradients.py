@@ -106,6 +106,16 @@ def test_gradients_of_a_gaussian_over_everything(backend):
     compare(backend, over_the_picture(cloud(2, 40)), [camera(33, 19)], RasterSettings(), 1)
 
 
+def test_gradients_of_an_almost_opaque_gaussian_behind_fog(backend):
+    """What is left behind it is divided by 1 - alpha: a thousand times the rounding of what came before. Only it has a direction."""
+    for seed in range(20):
+        g = over_the_picture(cloud(seed, 2))
+        scales, opacities, means = g.scales.copy(), np.float32([0.9, 0.9985]), g.means.copy()
+        means[1], scales[1] = (-1.0, 2.2, 3), (17, 10, 5)
+        scene = replace(g, means=means, scales=scales, opacities=opacities)
+        compare(backend, scene, [camera(1, 1)], RasterSettings(), seed, with_background=False)
+
+
 def test_only_what_is_asked_for_has_a_gradient(backend):
     g, cam = cloud(1, 30), camera()
     for name in NAMES:

@@ -2,8 +2,9 @@
 """The blending's derivative, front to back: from a picture's gradient to the splats'.
 
 With w_i = T_i alpha_i and g_i = sum of the picture's gradient times the splat's features, the loss changes with alpha_i by
-T_i g_i - S_i / (1 - alpha_i), where S_i = sum of w_j g_j over the splats behind i. S needs no list: it is the pixel's whole sum, which
-the forward picture gives, less what has been passed.
+T_i g_i - S_i / (1 - alpha_i), where S_i = sum of w_j g_j over the splats behind i. S needs no list: behind a batch it is the pixel's whole
+sum, which the forward picture gives, less what has been passed; inside a batch it is added up from the back. Where a pixel stops S is
+0, and not what rounding left of the difference: 1 / (1 - alpha) would make a thousand times as much of that.
 
 A splat's exponent p changes the loss by SHAPE sums over its pixels: of q, q d, q d^2, q dy, q d dy, q dy^2, where q = dL/dp, d is the offset
 from its centre line, dy from its centre. The sums for its features follow, then that for its depth.
@@ -27,7 +28,8 @@ _LN_2 = np.float32(math.log(2))
 @inner
 def _begin(state, first, count):
     features, singles, ids, mine, local, images, sums, stride, scratch = state
-    shape_sums, feature_sums, _, _ = sums
+    shape_sums, feature_sums, _, _, _, last = sums
+    last[0] = first + count == last[1]
     channels = features.shape[1]
     flat = features.reshape(-1)
     for k in range(first + count, min(first + count + BATCH, len(ids))):
@@ -47,23 +49,30 @@ def _begin(state, first, count):
 @inner
 def _add(state, row, chunk, count, chosen, weights):
     features, singles, ids, mine, local, images, sums, stride, scratch = state
-    batch, _, _, _, _, _, alphas = scratch
-    shape_sums, feature_sums, behind, channels = sums
+    batch, _, transmittance, _, _, _, alphas = scratch
+    shape_sums, feature_sums, behind, channels, products, last = sums
     by_channel, by_pixel = images
     pixels = counting() + np.float32(chunk % CHUNKS * LANES)
     zero, one = all_of(np.float32(0)), all_of(np.float32(1))
-    s = load(behind, chunk * LANES)
+    here = zero
     for k in range(count):
-        j = chosen[k]
         gradient = zero
         for c in range(channels):
-            gradient = gradient + load(by_channel, (chunk * channels + c) * LANES) * local[j * channels + c]
-        w, alpha = load(weights, k * LANES), load(alphas, k * LANES)
-        mine_here = w * gradient
-        s = s - mine_here
+            gradient = gradient + load(by_channel, (chunk * channels + c) * LANES) * local[chosen[k] * channels + c]
+        product = load(weights, k * LANES) * gradient
+        store(products, k * LANES, product)
+        here = here + product
+    s = zero
+    if not last[0]:
+        s = select(load(transmittance, chunk * LANES) > zero, load(behind, chunk * LANES) - here, zero)
+    store(behind, chunk * LANES, s)
+    for k in range(count - 1, -1, -1):
+        j = chosen[k]
+        w, alpha, product = load(weights, k * LANES), load(alphas, k * LANES), load(products, k * LANES)
         # Where alpha is held at the most, or the splat does not show, nothing changes with p.
-        q = select(alpha > zero, mine_here - s * alpha / (one - alpha), zero)
+        q = select(alpha > zero, product - s * alpha / (one - alpha), zero)
         q = select(w > zero, q, zero)
+        s = s + product
         d = pixels - batch[CENTRE + j]
         dy = np.float32(row) - batch[DOWN + j]
         place = j * SHAPE * LANES
@@ -75,14 +84,13 @@ def _add(state, row, chunk, count, chosen, weights):
         store(shape_sums, place + 3 * LANES, load(shape_sums, place + 3 * LANES) + qdy)
         store(shape_sums, place + 4 * LANES, load(shape_sums, place + 4 * LANES) + qdy * d)
         store(shape_sums, place + 5 * LANES, load(shape_sums, place + 5 * LANES) + qdy * dy)
-    store(behind, chunk * LANES, s)
     add_pixels(feature_sums, stride, by_pixel, chunk, count, chosen, weights)
 
 
 @inner
 def _pass_on(state, first, count):
     features, singles, ids, mine, local, images, sums, stride, scratch = state
-    shape_sums, feature_sums, _, _ = sums
+    shape_sums, feature_sums, _, _, _, _ = sums
     places = singles.view(np.uint32)
     wanted = features.shape[1] + 1
     for j in range(count):
@@ -106,13 +114,18 @@ def blend_backward(part, parts, tickets, splats, features, gradient, whole, sums
     shape_sums, feature_sums = np.empty(BATCH * SHAPE * LANES, np.float32), np.empty(BATCH * stride, np.float32)
     scratch = scratch_of(np.empty(BATCH * LANES, np.float32))
     local = np.empty(BATCH * channels, np.float32)
-    local_sums = (shape_sums, feature_sums, behind, channels)
+    products, last = (
+        np.empty(BATCH * LANES, np.float32),
+        np.zeros(2, np.int64),
+    )  # last: is this the last batch; where the list ends
+    local_sums = (shape_sums, feature_sums, behind, channels, products, last)
     state = (features, singles, ids, sums[part], local, (by_channel, by_pixel), local_sums, stride, scratch)
     while True:
         ticket = take_ticket(tickets, part, parts)
         if ticket >= len(order):
             break
         tile = order[ticket]
+        last[1] = starts[tile + 1]
         x0, y0 = tile % columns * TILE, tile // columns * TILE
         if x0 + TILE > width or y0 + TILE > height:
             by_channel[:] = 0  # what the last tile left outside of the picture
