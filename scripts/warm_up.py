@@ -19,7 +19,7 @@ from splatonym.server.rasterize import choice
 
 def main() -> int:
     start = time.monotonic()
-    job = Job(lambda stage, fraction, text: text and print(f"[setup] compiling the rasterizer: {text}", flush=True))
+    job = Job(lambda stage, fraction, text: text and print(f"[setup] rasterizer: {text}", flush=True))
     try:
         choice.ready(job, "cpu")
     except SplatonymError as error:

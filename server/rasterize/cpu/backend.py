@@ -42,7 +42,7 @@ class Cpu:
         if self._warm:
             return
         for k, (text, step) in enumerate(steps := _warm_up(self)):
-            job.progress(k / len(steps), text)
+            job.progress(k / len(steps), f"{text} (compiled once)")
             step()
         self._warm = True
 
