@@ -38,13 +38,13 @@ THREADS_VARIABLE = "SPLATONYM_THREADS"
 class RasterizerChoice:
     """name: one of BACKENDS, or "auto" for the best that works.
     threads: of the CPU backend; 0 for one a physical core.
-    deterministic: the CPU backend adds in the same order every time, at some cost.
+    deterministic: the CPU backend adds in the same order every time; without it, a thread that is held up leaves more to the others.
     beside_blender: Blender works on the same cores, so one of them is left to it.
     """
 
     name: str = AUTO
     threads: int = 0
-    deterministic: bool = False
+    deterministic: bool = True
     beside_blender: bool = False
 
     def thread_count(self) -> int:
@@ -103,7 +103,7 @@ def from_environment(variables: Mapping[str, str]) -> RasterizerChoice:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line's `--rasterizer`, `--threads` and `--deterministic`."""
+    """The command line's `--rasterizer`, `--threads` and `--no-deterministic`."""
     options = parser.add_argument_group("rasterizer")
     options.add_argument(
         "--rasterizer",
@@ -117,7 +117,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of the CPU rasterizer (default: {THREADS_VARIABLE}, else 0: a core each)",
     )
     options.add_argument(
-        "--deterministic", action="store_true", help="the CPU rasterizer gives the same bits every time, slower"
+        "--deterministic",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether the CPU rasterizer gives the same bits every time (default: yes; no may be quicker beside other work)",
     )
 
 

@@ -89,8 +89,8 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(choice.THREADS_VARIABLE, "3")
     assert choice.configured() == RasterizerChoice("reference", 3) and choice.choose().name == "reference"
     assert choice.from_arguments(parsed()) == RasterizerChoice("reference", 3)
-    assert choice.from_arguments(parsed("--rasterizer", "auto", "--threads", "0", "--deterministic")) == RasterizerChoice(
-        "auto", 0, True
+    assert choice.from_arguments(parsed("--rasterizer", "auto", "--threads", "0", "--no-deterministic")) == RasterizerChoice(
+        "auto", 0, False
     )
     for nonsense in ("-1", "many", "1.5", "²"):
         monkeypatch.setenv(choice.THREADS_VARIABLE, nonsense)
@@ -129,9 +129,9 @@ def test_one_object_for_each_kind_and_setting(monkeypatch: pytest.MonkeyPatch) -
     choice.configure(RasterizerChoice(threads=2))
     first = choice.choose()
     assert choice.choose() is first and choice.choose("cpu") is first
-    choice.configure(RasterizerChoice(threads=3, deterministic=True))
+    choice.configure(RasterizerChoice(threads=3, deterministic=False))
     assert choice.choose() is not first
-    assert built == [("cpu", 2, False), ("cpu", 3, True)]
+    assert built == [("cpu", 2, True), ("cpu", 3, False)]
 
 
 def test_the_server_says_what_it_draws_with() -> None:
