@@ -76,6 +76,9 @@ class LabelMap:
         only describes it. So the match that ends last wins, then the longest.
         """
         words = split_words(name)
+        for label in self.names:  # "chest of drawers" is a name as a whole
+            if words and label != UNLABELLED and words == split_words(label):
+                return label
         for place, word in enumerate(words):
             if place and word in _LINKING_WORDS:
                 words = words[:place]

@@ -92,3 +92,14 @@ def depth_abs_rel(depth: npt.NDArray[np.floating], truth: npt.NDArray[np.floatin
         keep &= mask
     d, t = depth[keep].astype(np.float64), truth[keep].astype(np.float64)
     return float((np.abs(d - t) / t).mean()) if d.size else float("nan")
+
+
+def depth_within(
+    depth: npt.NDArray[np.floating], truth: npt.NDArray[np.floating], mask: Mask | None = None, ratio: float = 1.25
+) -> float:
+    """Share of the pixels where both are above 0 whose depth is the true one within a factor (delta < 1.25, Eigen et al. 2014)."""
+    keep = (truth > 0) & (depth > 0)
+    if mask is not None:
+        keep &= mask
+    d, t = depth[keep].astype(np.float64), truth[keep].astype(np.float64)
+    return float((np.maximum(d / t, t / d) < ratio).mean()) if d.size else float("nan")

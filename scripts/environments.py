@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets up the project's environments with uv; run again, it installs nothing.
 
-    python3 scripts/environments.py [server] [blender] [blender-4.2] [blender-5.0] [blender-5.2]
+    python3 scripts/environments.py [server] [blender] [dataset] [blender-4.2] [blender-5.0] [blender-5.2]
 
-`.venv-server/` holds torch, `.venv-blender/` Blender as a Python module; they are apart because bpy pins numpy and torch does not belong in
-Blender's Python. uv itself comes from the package index into `.tools/`. Standard library only: this runs first on a fresh machine.
+`.venv-server/` holds torch, `.venv-train/` that and what training needs, `.venv-blender/` Blender as a Python module, `.venv-dataset/` that
+and what rendering rooms needs; torch and Blender are apart because bpy pins numpy and torch does not belong in Blender's Python. uv itself
+comes from the package index into `.tools/`. Standard library only: this runs first on a fresh machine.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ BPY_LIBRARIES = "libx11-6 libxi6 libxxf86vm1 libxfixes3 libxrender1 libxkbcommon
 # name: (Python version, requirement files, packages beyond them, a module that must import)
 ENVIRONMENTS = {
     "server": ("3.11", ["server.txt", "server-dev.txt"], [], "torch"),
+    "train": ("3.11", ["train.txt"], [], "tensorboard"),
     "blender": ("3.11", ["blender.txt"], [], "bpy"),
+    "dataset": ("3.11", ["dataset.txt"], [], "bpy"),
     "blender-4.2": ("3.11", [], ["bpy==4.2.23", "numpy==1.26.4", "pytest==9.2.0", "hypothesis==6.170.15"], "bpy"),
     "blender-5.0": ("3.11", [], ["bpy==5.0.1", "pytest==9.2.0", "hypothesis==6.170.15"], "bpy"),
     "blender-5.2": ("3.13", [], ["bpy==5.2.3", "pytest==9.2.0", "hypothesis==6.170.15"], "bpy"),

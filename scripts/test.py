@@ -25,7 +25,7 @@ STEPS = {
     "lint": ("server", ["-m", "ruff", "check", "."]),
     "format": ("server", ["-m", "ruff", "format", "--check", "."]),
     "types": ("server", ["-m", "mypy", "-p", "splatonym.core", "-p", "splatonym.server"]),
-    "server": ("server", ["-m", "pytest", "tests/core", "tests/server", "tests/test_boundaries.py"]),
+    "server": ("server", ["-m", "pytest", "tests/core", "tests/server", "tests/scripts", "tests/test_boundaries.py"]),
     "addon": ("blender", ["-m", "pytest", "tests/core", "tests/addon"]),
     "e2e": ("blender", ["-m", "pytest", "tests/e2e"]),
     "gui": ("blender", ["-m", "pytest", "tests/gui"]),
