@@ -17,6 +17,7 @@ from . import connection
 from .build import build_scene, find_results
 from .capture import Captured, CaptureSession, CaptureSettings, Shot, choose_cameras, empty_views
 from .jobs import Step
+from .properties import TAKE_DEPTH_OR_LEAVE_IT
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class LabelOptions:
     samples: int = 16
     engine: str = "SCENE"
     predictor: str = "depth-pass"
+    use_depth: bool = True
+    """Whether a predictor that can do without is given the rendered depth."""
     label_source: str = "scene"
     label_set: str = "indoor"
 
@@ -90,6 +93,7 @@ def predict_steps(captured: Captured, options: LabelOptions, replaces: str = "")
             instances=captured.instances,
             predictor=options.predictor,
             label_source=options.label_source,
+            options=predictor_options(options),
             scene=replaces,
         )
     )
@@ -98,6 +102,11 @@ def predict_steps(captured: Captured, options: LabelOptions, replaces: str = "")
     empty = empty_views(captured.views)
     notes = f"Nothing was seen by {', '.join(empty)}." if empty else ""
     return Outcome(data["id"], scene, data["report"], notes)
+
+
+def predictor_options(options: LabelOptions) -> dict[str, Any]:
+    """What the predictor is told of itself; a predictor refuses options that it does not have."""
+    return {"use_depth": False} if options.predictor in TAKE_DEPTH_OR_LEAVE_IT and not options.use_depth else {}
 
 
 def server_steps(

@@ -17,7 +17,9 @@ from .build import Result, find_results, read_gaussians, remove_result
 from .labelling import LabelOptions, Outcome, label_cameras
 from .pictures import PICTURES, render_result
 
-_SETTINGS = ("result_name", "camera_source", "resolution", "samples", "engine", "predictor", "label_source", "label_set")
+_SETTINGS = (
+    "result_name", "camera_source", "resolution", "samples", "engine", "predictor", "use_depth", "label_source", "label_set",
+)  # fmt: skip
 
 
 def _copied(name: str) -> Any:

@@ -10,6 +10,7 @@ from ..core.wire.errors import NoInterpreter, ServerDied
 from . import jobs
 from .build import find_results
 from .preferences import PACKAGE
+from .properties import TAKE_DEPTH_OR_LEAVE_IT
 
 
 class SidebarPanel:
@@ -43,8 +44,11 @@ class SPLATONYM_PT_predict(SidebarPanel, bpy.types.Panel):
         column.enabled = not jobs.state.running
         column.prop(settings, "result_name")
         column.prop(settings, "predictor")
+        if settings.predictor in TAKE_DEPTH_OR_LEAVE_IT:
+            column.prop(settings, "use_depth")
         column.prop(settings, "label_source")
-        column.prop(settings, "label_set")
+        if settings.label_source == "scene":
+            column.prop(settings, "label_set")
         if jobs.state.running:
             step = jobs.state.step
             layout.progress(text=f"{step.stage} {step.text}".strip(), factor=step.fraction)

@@ -16,10 +16,15 @@ CAMERA_SOURCES = [
 ]
 LABEL_SOURCES = [
     ("scene", "Scene", "Classes from the objects: custom property semantic_class, else their collections', else their names"),
+    ("network", "Network", "The 24 classes that the network knows, from the pictures; without instances"),
 ]
 PREDICTORS = [
+    ("auto", "Auto", "The network, with depth where there is depth"),
+    ("network", "Network", "A trained network: Gaussians and classes from a few pictures, with or without depth"),
     ("depth-pass", "Depth Pass", "Gaussians on the surfaces that the depth pass shows; exact, needs no training"),
 ]
+TAKE_DEPTH_OR_LEAVE_IT = ("auto", "network")
+"""Predictors that can do without depth."""
 ENGINES = [
     ("SCENE", "Scene", "The scene's own render engine"),
     ("CYCLES", "Cycles", "Path tracing"),
@@ -51,6 +56,11 @@ class SplatonymSettings(bpy.types.PropertyGroup):
     )
     predictor: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Predictor", description="What turns views into Gaussians", items=PREDICTORS, default="depth-pass"
+    )
+    use_depth: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Use Depth",
+        description="Give the network the rendered depth; without it, depth is found in the pictures alone",
+        default=True,
     )
     label_source: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Labels", description="Where the classes come from", items=LABEL_SOURCES, default="scene"

@@ -3,8 +3,9 @@
 
     .venv-server/bin/python scripts/contact_sheet.py pictures.npz contact_sheet.png
 
-The npz holds `names` [V], `held_out` [V] bool, `classes` [C] names, `colours` [C, 3] uint8, and per view k `k.truth_rgb`, `k.rgb`, `k.depth`,
-`k.classes`, `k.truth_classes`. Rows: Blender's render, splat render, splat depth, splat classes, true classes.
+The npz holds `names` [V], `held_out` [V] bool, `classes` [C] names, `colours` [C, 3] uint8, `network_colours`, and per view k
+`k.truth_rgb`, `k.rgb`, `k.depth`, `k.network_classes`, `k.classes`, `k.truth_classes`. Rows: Blender's render, splat render, splat depth, the
+network's classes, the same Gaussians named from the scene, true classes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-ROWS = ("Blender's render", "Splat render", "Splat depth", "Splat classes", "True classes")
+ROWS = ("Blender's render", "Splat render", "Splat depth", "Network's names", "Scene's names", "True classes")
 MARGIN, HEADING, SIDE, BACK, INK = 4, 18, 104, (24, 24, 26), (222, 222, 224)
 
 
@@ -50,6 +51,7 @@ def sheet(pictures: dict[str, np.ndarray]) -> Image.Image:
             pictures[f"{k}.truth_rgb"],
             pictures[f"{k}.rgb"],
             depth_picture(pictures[f"{k}.depth"], far),
+            class_picture(pictures[f"{k}.network_classes"], pictures["network_colours"]),
             class_picture(pictures[f"{k}.classes"], colours),
             class_picture(pictures[f"{k}.truth_classes"], colours),
         )

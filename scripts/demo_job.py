@@ -3,7 +3,8 @@
 
     .venv-blender/bin/python scripts/demo_job.py --server-python .venv-server/bin/python --out demo_out
 
-Eight views are captured and predicted from, two more are held out and only compared with.
+Eight views are captured and predicted from, two more are held out and only compared with. The network makes the Gaussians and names them; the
+same Gaussians named from the scene's own objects stand beside it, as the names to reach.
 """
 
 from __future__ import annotations
@@ -16,11 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import bpy
-import numpy as np
+from demo_quality import HELD_OUT, compare, write_pictures
 from label_scene import ROOT, load_package
 
 ROOM = ROOT / "tests" / "data" / "demo_room.blend"
-HELD_OUT = ("View.008", "View.009")
 
 
 class Stages:
@@ -58,16 +58,22 @@ def run(out: Path) -> dict[str, object]:
     connection.client()
     stages.tell("Open", ROOM.name)
     headless.open_blend(ROOM)
-    options = labelling.LabelOptions(result_name="Demo room", camera_source="ALL", resolution=256, samples=4)
+    options = labelling.LabelOptions(
+        result_name="Demo room", camera_source="ALL", resolution=256, samples=4, predictor="network", label_source="network"
+    )
     shots = choose_cameras(bpy.context, options.camera_source)
     captured = finish(labelling.capture_steps(bpy.context, shots, options))
     inputs = [view for view in captured.views if view.name not in HELD_OUT]
-    outcome = finish(labelling.predict_steps(replace(captured, views=inputs), options))
-
     cameras = [view.camera for view in captured.views]
-    request = {"scene": outcome.result_id, "cameras": [protocol.pack_camera(camera) for camera in cameras]}
-    rendered_with, arrays = finish(labelling.server_steps("render", request))
-    pictures = protocol.unpack_pictures(cameras, arrays)
+    packed = [protocol.pack_camera(camera) for camera in cameras]
+    outcomes, pictures, rendered_with = {}, {}, {}
+    for source in ("network", "scene"):
+        named = replace(options, label_source=source)
+        outcomes[source] = finish(labelling.predict_steps(replace(captured, views=inputs), named))
+        request = {"scene": outcomes[source].result_id, "cameras": packed}
+        rendered_with, arrays = finish(labelling.server_steps("render", request))
+        pictures[source] = protocol.unpack_pictures(cameras, arrays)
+    outcome = outcomes["network"]
 
     stages.tell("Import", f"{len(outcome.scene.gaussians):,} Gaussians")
     build_scene(bpy.context.scene, outcome.scene, result_id=outcome.result_id)
@@ -75,8 +81,9 @@ def run(out: Path) -> dict[str, object]:
     headless.save_copy(out / "room.blend")
     write_scene(out, outcome.scene)
     stages.tell("Compare", "with Blender's own renders")
-    quality = compare(captured, pictures, outcome.scene.labels)
-    write_pictures(out / "pictures.npz", captured, pictures, outcome.scene.labels)
+    labels = {source: outcomes[source].scene.labels for source in outcomes}
+    quality = {source: compare(captured, pictures[source], labels[source], labels["scene"]) for source in outcomes}
+    write_pictures(out / "pictures.npz", captured, pictures, labels)
     stages.tell("Done")
     report = {
         "settings": {
@@ -98,53 +105,13 @@ def run(out: Path) -> dict[str, object]:
         "seconds_total": round(time.perf_counter() - start, 3),
         "gaussians": len(outcome.scene.gaussians),
         "counts": outcome.scene.counts(),
-        "quality": quality,
+        "quality": quality["network"],
+        "quality_scene_labels": quality["scene"],
         "server": outcome.report,
         "render": rendered_with,
     }
     write_json(out / "report.json", report)
     return report
-
-
-def truth_classes(view: object, instances: object, labels: object) -> np.ndarray:
-    """[H, W] uint8: the true label of each pixel, 255 where Blender saw nothing."""
-    table = np.full(max(instances, default=0) + 1, 255, np.uint8)
-    for number, instance in instances.items():
-        table[number] = labels.id_of(instance.class_name)
-    return table[view.index]
-
-
-def compare(captured: object, pictures: list, labels: object) -> dict[str, dict[str, float]]:
-    """Means over the held-out views and over the input views, against Blender's own renders."""
-    from splatonym.core import metrics
-
-    out = {}
-    for group, wanted in (("held_out", True), ("input", False)):
-        pairs = [(v, p) for v, p in zip(captured.views, pictures, strict=True) if (v.name in HELD_OUT) is wanted]
-        counts = sum(metrics.confusion(p.classes, truth_classes(v, captured.instances, labels), len(labels)) for v, p in pairs)
-        values = {
-            "psnr": [metrics.psnr(p.rgb, v.rgb) for v, p in pairs],
-            "ssim": [metrics.ssim(p.rgb, v.rgb) for v, p in pairs],
-            "depth_abs_rel": [metrics.depth_abs_rel(p.depth, v.depth) for v, p in pairs],
-        }
-        out[group] = {name: round(float(np.mean(v)), 4) for name, v in values.items()}
-        out[group]["miou"] = round(metrics.mean_iou(counts), 4)
-        out[group]["accuracy"] = round(metrics.accuracy(counts), 4)
-    return out
-
-
-def write_pictures(path: Path, captured: object, pictures: list, labels: object) -> None:
-    """What contact_sheet.py lays out; it runs in the environment that has an image library."""
-    arrays = {
-        "names": np.array([view.name for view in captured.views]),
-        "held_out": np.array([view.name in HELD_OUT for view in captured.views]),
-        "classes": np.array(labels.names),
-        "colours": labels.colours,
-    }
-    for k, (view, picture) in enumerate(zip(captured.views, pictures, strict=True)):
-        arrays |= {f"{k}.truth_rgb": view.rgb, f"{k}.rgb": picture.rgb, f"{k}.depth": picture.depth}
-        arrays |= {f"{k}.classes": picture.classes, f"{k}.truth_classes": truth_classes(view, captured.instances, labels)}
-    np.savez(path, **arrays)
 
 
 def main() -> int:

@@ -289,7 +289,7 @@ def _parser() -> argparse.ArgumentParser:
         "--label-source",
         choices=LABEL_SOURCES,
         default="scene",
-        help="where labels come from (default: %(default)s, instance maps)",
+        help="where labels come from: scene (instance maps; the default), network (the classes it was trained on)",
     )
     one.add_argument("--labels", metavar="SET", help=f"label set: {', '.join(preset_names())}, or a labels.json")
     one.add_argument("--name", help="the scene's name (default: the folder's)")

@@ -33,6 +33,7 @@ PACKAGES = {
     "numpy": ("numpy", True, "arrays"),
     "pillow": ("PIL", True, "reading and writing pictures"),
     "OpenEXR": ("OpenEXR", False, "depth maps as EXR"),
+    "safetensors": ("safetensors", False, "the predictor 'network', which reads its weights with it"),
     "numba": ("numba", False, "fast pictures without a GPU; without it they are drawn by the reference, slowly"),
     "psutil": ("psutil", False, "counting the processor's cores, and ending a trial of gsplat"),
     "gsplat": ("gsplat", False, "fast pictures on an NVIDIA GPU"),
@@ -54,7 +55,7 @@ class Check:
 
 def examine(job: Job | None = None, *, again: bool = False) -> list[Check]:
     """All checks, in the order in which a person would read them; `again` tries gsplat even if an outcome is remembered."""
-    return [*_machine(), *_packages(), *_cuda(), *_backends(job or Job(), again)]
+    return [*_machine(), *_packages(), *_models(), *_cuda(), *_backends(job or Job(), again)]
 
 
 def fit(checks: list[Check]) -> bool:
@@ -89,6 +90,26 @@ def _packages() -> Iterator[Check]:
             )
         else:
             yield Check("packages", distribution, "ok", version, "", needed)
+
+
+def _models() -> Iterator[Check]:
+    """The trained networks that come with the project, each read as a prediction would."""
+    try:
+        from .models import weights
+    except (ImportError, OSError):  # no torch, which the packages say
+        return
+    if not weights.names():
+        yield Check(
+            "models", weights.DEFAULT, "absent", "no trained weights are here; the predictor 'network' needs a file then"
+        )
+    for name in weights.names():
+        try:
+            trained = weights.load(name)
+        except SplatonymError as error:
+            yield Check("models", name, "broken", error.message, error.hint)
+        else:
+            classes = trained.network.config.class_count
+            yield Check("models", name, "ok", f"{classes} classes of the label set '{trained.network.config.preset}'")
 
 
 def _cuda() -> Iterator[Check]:

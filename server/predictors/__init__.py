@@ -24,7 +24,22 @@ def _depth_pass() -> Predictor:
     return DepthPass()
 
 
-_BUILT_IN: dict[str, Callable[[], Predictor]] = {"depth-pass": _depth_pass}
+def _network() -> Predictor:
+    from .network import NetworkPredictor
+
+    return NetworkPredictor()
+
+
+def _plane_sweep() -> Predictor:
+    from .plane_sweep import PlaneSweep
+
+    return PlaneSweep()
+
+
+_BUILT_IN: dict[str, Callable[[], Predictor]] = {
+    "auto": _network, "depth-pass": _depth_pass, "network": _network, "plane-sweep": _plane_sweep,
+}  # fmt: skip
+"""`auto` is the predictor for any views: the network, which uses depth where there is depth."""
 
 
 def names() -> list[str]:

@@ -7,9 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from ...core.gaussians import GaussianArrays
+from ...core.labels import LabelMap
 from ...core.views import View
 from ..job import Job
+
+
+@dataclass(frozen=True)
+class ClassShares:
+    """shares: [N, C] float32, of each Gaussian over the first C names of `labels`; a row sums to 1, or to 0 where nothing is known."""
+
+    shares: npt.NDArray[np.float32]
+    labels: LabelMap
 
 
 @dataclass(frozen=True)
@@ -17,11 +29,13 @@ class Prediction:
     """gaussians: in the views' world, without labels.
     notes: sentences for the person (views that were left out, and why).
     figures: numbers for the report, by name.
+    classes: what the predictor thinks the Gaussians are, if it does.
     """
 
     gaussians: GaussianArrays
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+    classes: ClassShares | None = None
 
 
 class Predictor(Protocol):

@@ -8,12 +8,12 @@ from .contract import Labelled, LabelSource
 
 __all__ = ["LabelSource", "Labelled", "choose", "names"]
 
-_NOT_BUILT_YET = ("network", "text")
+_NOT_BUILT_YET = ("text",)
 
 
 def names() -> list[str]:
     """All label sources there are."""
-    return ["scene"]
+    return ["network", "scene"]
 
 
 def choose(name: str) -> LabelSource:
@@ -22,5 +22,9 @@ def choose(name: str) -> LabelSource:
         from .scene_labels import SceneLabels
 
         return SceneLabels()
+    if name == "network":
+        from .network_labels import NetworkLabels
+
+        return NetworkLabels()
     what = f"The label source '{name}' is not built yet." if name in _NOT_BUILT_YET else f"There is no label source '{name}'."
     raise NotAvailable(what, f"Label sources: {', '.join(names())}.")

@@ -11,6 +11,7 @@ from ...core.gaussians import GaussianArrays
 from ...core.labels import LabelMap
 from ...core.views import Instance, View
 from ..job import Job
+from ..predictors.contract import Prediction
 from ..rasterize.contract import Backend
 
 
@@ -28,10 +29,11 @@ class LabelSource(Protocol):
 
     def label(
         self,
-        gaussians: GaussianArrays,
+        prediction: Prediction,
         views: Sequence[View],
         labels: LabelMap,
         instances: Mapping[int, Instance],
         backend: Backend,
         job: Job,
-    ) -> Labelled: ...
+    ) -> Labelled:
+        """labels and instances: what the numbers in the views' instance maps are; a source that has names of its own returns those."""

@@ -19,6 +19,7 @@ from ...core.gaussians import GaussianArrays
 from ...core.labels import LabelMap
 from ...core.views import Instance, View
 from ..job import Job
+from ..predictors.contract import Prediction
 from ..rasterize.contract import Backend, RasterSettings
 from .contract import Labelled
 
@@ -30,13 +31,14 @@ class SceneLabels:
 
     def label(
         self,
-        gaussians: GaussianArrays,
+        prediction: Prediction,
         views: Sequence[View],
         labels: LabelMap,
         instances: Mapping[int, Instance],
         backend: Backend,
         job: Job,
     ) -> Labelled:
+        gaussians = prediction.gaussians
         labels = labels.with_names(i.class_name for i in instances.values())
         with job.stage("register labels"):
             gaussian, number, weight = _register(gaussians, views, backend, job)

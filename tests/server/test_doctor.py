@@ -6,13 +6,16 @@ from __future__ import annotations
 import importlib
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from splatonym.server import doctor
+from networks import write_model
+from splatonym.server import doctor, pipeline
 from splatonym.server.cli import main
+from splatonym.server.models import weights
 from splatonym.server.rasterize import choice
 from splatonym.server.rasterize.contract import RenderOutput
 
@@ -139,3 +142,15 @@ def test_what_is_not_needed_does_not_count() -> None:
     good = doctor.Check("packages", "torch", "ok", "2.11", needed=True)
     assert doctor.fit([good, doctor.Check("packages", "numba", "broken", "")])
     assert not doctor.fit([replace(good, state="absent")])
+
+
+def test_models_are_read_and_not_believed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    assert named(doctor.examine(), "rooms").state == "absent"
+    path = Path(write_model(tmp_path, name="tiny"))
+    (tmp_path / "index.json").write_text(json.dumps({"tiny": weights.load(str(path)).sha256, "gone": "0" * 64}))
+    checks = doctor.examine()
+    assert named(checks, "tiny").state == "ok" and "24 classes" in named(checks, "tiny").found
+    assert named(checks, "gone").state == "broken" and "missing" in named(checks, "gone").found and named(checks, "gone").repair
+    assert doctor.fit(checks)
+    assert pipeline.capabilities()["models"] == ["gone", "tiny"]
