@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges the main job on rendered rooms with known depth, instances and classes.
+"""Judges predictions against known pictures, depth and classes.
 
     .venv-server/bin/python scripts/evaluate.py rooms ROOMS [--inputs 0,2,5,7] [--json FILE]
+    .venv-server/bin/python scripts/evaluate.py network ROOMS [--model FILE] [--inputs 2 4 8] [--rooms N] [--json FILE] [--markdown FILE]
+    .venv-server/bin/python scripts/evaluate.py captures CAPTURES... [--model FILE] [--pictures FOLDER] [--json FILE]
 
-ROOMS is a folder of captures (each with transforms.json and labels.json) or a tar of such. For each room the inputs are predicted
-from, the other frames rendered and compared. Figures are means over held-out frames, on pixels whose surface an input view saw;
-mIoU once pooled over all pixels of all rooms, and once as a mean over rooms.
+ROOMS is a folder of captures (each with transforms.json and labels.json) or a tar of such. `rooms` judges the main job with depth and
+the scene's own labels: for each room the inputs are predicted from, the other frames rendered and compared; figures are means over
+held-out frames, on pixels whose surface an input view saw; mIoU once pooled over all pixels of all rooms, and once as a mean over rooms.
+`network` and `captures`: see evaluation/network.py and evaluation/captures.py.
 """
 
 from __future__ import annotations
@@ -16,14 +19,19 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
+from evaluation import captures, network
 from splatonym.core import metrics
 from splatonym.server.captures import read_capture
 from splatonym.server.evaluation import evaluate
 from splatonym.server.job import Job
 from splatonym.server.pipeline import PredictRequest, predict
+from splatonym.server.rasterize import choice
 
 
 def judge(folder: Path, inputs: list[str]) -> dict[str, object]:
@@ -52,16 +60,21 @@ def judge(folder: Path, inputs: list[str]) -> dict[str, object]:
     }
 
 
-def rooms(args: argparse.Namespace) -> dict[str, object]:
+@contextmanager
+def folders_of(source: Path) -> Iterator[list[Path]]:
+    """The captures' folders in a folder or a tar."""
     with tempfile.TemporaryDirectory() as folder:
-        source = args.rooms
         if source.is_file():
             with tarfile.open(source) as archive:
                 archive.extractall(folder, filter="data")
-            source = Path(folder)
-        names = sorted(path.parent for path in source.glob("*/transforms.json"))
-        if not names:
-            raise SystemExit(f"there are no captures in {args.rooms}")
+        found = sorted(path.parent for path in (Path(folder) if source.is_file() else source).glob("*/transforms.json"))
+        if not found:
+            raise SystemExit(f"there are no captures in {source}")
+        yield found
+
+
+def rooms(args: argparse.Namespace) -> dict[str, object]:
+    with folders_of(args.rooms) as names:
         rows = []
         print(
             f"{'room':<12} {'PSNR':>6} {'SSIM':>6} {'depth':>7} {'mIoU':>6} {'acc.':>6} {'seen':>5} {'Gaussians':>9} {'s':>6}"
@@ -83,6 +96,11 @@ def line(row: dict[str, object]) -> str:
     )
 
 
+def network_figures(args: argparse.Namespace) -> dict[str, object]:
+    with folders_of(args.rooms) as folders:
+        return network.run(folders, args)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -90,9 +108,22 @@ def main() -> int:
     command.add_argument("rooms", type=Path)
     command.add_argument("--inputs", default="0,2,5,7", help="frames to predict from")
     command.add_argument("--most", type=int, help="judge only the first so many rooms")
-    command.add_argument("--json", type=Path)
+    command.set_defaults(run=rooms)
+    command = commands.add_parser("network", help="rendered rooms, the network beside baselines")
+    command.add_argument("rooms", type=Path)
+    network.add_arguments(command)
+    command.set_defaults(run=network_figures)
+    command = commands.add_parser("captures", help="other captures, the network from pictures alone")
+    captures.add_arguments(command)
+    command.set_defaults(run=captures.run)
+    for command in commands.choices.values():
+        command.add_argument("--json", type=Path)
+        command.add_argument("--threads", type=int, help="of torch and the rasterizer")
     args = parser.parse_args()
-    figures = rooms(args)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+        choice.configure(choice.RasterizerChoice(threads=args.threads))
+    figures = args.run(args)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0

@@ -24,6 +24,7 @@ from ..core.views import Instance, View
 from ..core.visibility import seen_mask
 from .captures import Capture
 from .job import Job
+from .rasterize.maps import COVERED
 from .rendering import RenderedView, render_scene
 
 Mask = npt.NDArray[np.bool_]
@@ -35,13 +36,16 @@ Counts = npt.NDArray[np.int64]
 class Scores:
     """Figures of a frame or a group; nan where there is nothing to judge.
 
-    share: of the pixels judged. psnr in dB. ssim. depth_abs_rel: mean |depth - true| / true. mean_iou, accuracy: of classes.
+    share: of the pixels judged. covered: share of those where the scene shows anything. psnr in dB. ssim.
+    depth_abs_rel: mean |depth - true| / true. depth_within: share of depths within a factor of 1.25. mean_iou, accuracy: of classes.
     """
 
     share: float
+    covered: float
     psnr: float
     ssim: float
     depth_abs_rel: float
+    depth_within: float
     mean_iou: float
     accuracy: float
 
@@ -81,8 +85,8 @@ class Evaluation:
 def evaluate(scene: SemanticScene, truth: Capture, inputs: Sequence[View], job: Job) -> Evaluation:
     """Render the scene into the true frames' cameras and compare; `inputs` are the views that the scene was made from."""
     labels = truth.labels or LabelMap(())
-    translate = _translation(scene.labels, labels)
-    classes_of = _class_table(labels, truth.instances)
+    translate = translation(scene.labels, labels)
+    classes_of = class_table(labels, truth.instances)
     scored = []
     with job.stage("evaluate"):
         pictures = render_scene(scene, [frame.camera for frame in truth.frames], job)
@@ -97,7 +101,7 @@ def is_input(camera: Camera, inputs: Sequence[View]) -> bool:
     return any(np.allclose(camera.T_world_camera, view.camera.T_world_camera, rtol=0, atol=1e-5) for view in inputs)
 
 
-def _translation(predicted: LabelMap, true: LabelMap) -> Classes:
+def translation(predicted: LabelMap, true: LabelMap) -> Classes:
     """[256] predicted label id -> true label id of the same name, -1 for names that the truth does not know and for nothing."""
     table = np.full(NOTHING + 1, -1, np.int32)
     for place, name in enumerate(predicted.names):
@@ -106,7 +110,7 @@ def _translation(predicted: LabelMap, true: LabelMap) -> Classes:
     return table
 
 
-def _class_table(labels: LabelMap, instances: Mapping[int, Instance]) -> Classes:
+def class_table(labels: LabelMap, instances: Mapping[int, Instance]) -> Classes:
     """[largest instance + 2] instance number -> label id, -1 for what is not to be judged; larger numbers go last."""
     table = np.full(max(instances, default=0) + 2, -1, np.int32)
     for number, instance in instances.items():
@@ -126,9 +130,11 @@ def _score(
         counts = metrics.confusion(predicted_class, true_class, classes, mask)
         figures = Scores(
             share=float(mask.mean()),
+            covered=float((picture.alpha[mask] >= COVERED).mean()) if mask.any() else math.nan,
             psnr=metrics.psnr(picture.rgb, true.rgb, mask),
             ssim=metrics.ssim(picture.rgb, true.rgb, mask),
             depth_abs_rel=math.nan if true.depth is None else metrics.depth_abs_rel(picture.depth, true.depth, mask),
+            depth_within=math.nan if true.depth is None else metrics.depth_within(picture.depth, true.depth, mask),
             mean_iou=metrics.mean_iou(counts),
             accuracy=metrics.accuracy(counts),
         )

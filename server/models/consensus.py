@@ -36,8 +36,9 @@ def consensus(positions: Tensor, maps: Maps2D, edges: Tensor, rig: Rig) -> Agree
     """Hold every point against the depth of every other view.
 
     A view agrees where its depth is the point's within a tolerance; then both mean the same surface, whose place is the mean of theirs,
-    weighted by confidence and resolution. The point is outdone if the other view resolves it better. A view looks through it where its own
-    surface lies behind by more than twice the tolerance. Points with more looking through than agreeing go, and outdone ones.
+    weighted by confidence and resolution. A view looks through a point where its own surface lies behind by more than twice the tolerance.
+    Points that more views look through than see go. Of those left, a point is outdone if another view resolves its surface better: judged
+    only now, so that nothing is outdone by what itself goes.
     edges: [V, H, W] bool, pixels beside a jump in depth.
     """
     V, H, W = maps.depth.shape
@@ -49,7 +50,8 @@ def consensus(positions: Tensor, maps: Maps2D, edges: Tensor, rig: Rig) -> Agree
     weight = torch.where(exact, 1e3 * weight, weight)
     tolerance = torch.where(exact, TIGHT, LOOSE)
     T = rig.T_camera_world
-    means, votes, outdone = [], torch.ones_like(maps.depth), torch.zeros_like(maps.solid)
+    means, votes = [], torch.ones_like(maps.depth)
+    meetings: list[tuple[int, int, Tensor, Tensor]] = []  # view, other view, pixels of the other, whether they are on the same surface
     for a in range(V):
         total, mean = weight[a, ..., None], positions[a] * weight[a, ..., None]
         for b in range(V):
@@ -62,17 +64,20 @@ def consensus(positions: Tensor, maps: Maps2D, edges: Tensor, rig: Rig) -> Agree
                 gap = torch.where(inside & maps.solid[b, row, column], found / z - 1, torch.nan)
                 agrees = gap.abs() <= slack
                 votes[a] += agrees.to(votes.dtype) - (gap > 2 * slack).to(votes.dtype)
-                rival = blur[b, row, column]  # of two about equal points the earlier view's stays
-                better = rival < 0.95 * blur[a] if b > a else 0.95 * rival <= blur[a]
-                other = exact[b, row, column]
-                near = gap.abs() <= torch.where(exact[a] & other, slack / 4, slack)
-                outdone[a] |= near & better
+                same = gap.abs() <= torch.where(exact[a] & exact[b, row, column], slack / 4, slack)
+                meetings.append((a, b, (row * W + column).to(torch.int32), same))
                 # given depth is not averaged, and draws what was predicted to itself
                 share = torch.where(agrees & ~exact[a], weight[b, row, column], 0.0)[..., None]
             total = total + share
             mean = mean + share * positions[b, row, column]
         means.append(mean / total)
-    return Agreed(torch.stack(means), (votes > 0) & ~outdone, votes)
+    kept = votes >= 0
+    outdone = torch.zeros_like(kept)
+    for a, b, pixel, same in meetings:
+        rival = blur[b].reshape(-1)[pixel]  # of two about equal points the earlier view's stays
+        better = rival < 0.95 * blur[a] if b > a else 0.95 * rival <= blur[a]
+        outdone[a] |= same & better & kept[b].reshape(-1)[pixel]
+    return Agreed(torch.stack(means), kept & ~outdone, votes)
 
 
 def _hit(points: Tensor, T: Tensor, K: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

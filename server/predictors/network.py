@@ -37,6 +37,8 @@ _STEP = 32
 _LEAST_OVERLAP = 0.05
 _MARGIN = 1.35
 """The second look begins this much before the nearest depth of the first, and ends as much behind the farthest."""
+_SURE = 0.4
+"""Confidence from which a pixel of the first look counts for the range of the second: guesses may lie anywhere."""
 _FIELD_OF_VIEW = (1.0, 170.0)
 
 
@@ -293,7 +295,9 @@ def look(network: Any, encoded: Encoded, seen: Seen, options: Options, job: Job)
             if len(known):
                 near, far = _around(known)
                 first = min(first[0], near), max(first[1], far)
-            bounds = _around(network.decode(encoded, seen.rgb, seen.rig, seen.depth, *first).depth)
+            glance = network.decode(encoded, seen.rgb, seen.rig, seen.depth, *first)
+            sure = glance.confidence >= _SURE
+            bounds = _around(glance.depth[sure] if sure.float().mean() > 0.1 else glance.depth)
             job.progress(0.5)
     return network.decode(encoded, seen.rgb, seen.rig, seen.depth, *bounds), bounds
 

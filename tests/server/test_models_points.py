@@ -175,11 +175,11 @@ def test_the_view_that_resolves_better_keeps_its_points():
     assert kept[1].all() and not kept[0, 8:16, 8:16].any() and kept[0, :4].all()
 
 
-def test_what_another_view_looks_through_goes():
-    maps, rig = plane_maps([(0, 0, 0), (0.1, 0, 0)])
+def test_what_more_views_look_through_than_see_goes():
+    maps, rig = plane_maps([(0, 0, 0), (0.1, 0, 0), (-0.1, 0, 0)])
     maps.depth[0, 12, 12] = 1.5
     agreed = agree(maps, rig)
-    assert not agreed.kept[0, 12, 12] and agreed.votes[0, 12, 12] == 0
+    assert not agreed.kept[0, 12, 12] and agreed.votes[0, 12, 12] == -1
     assert abs(rig.unproject(maps.depth)[agreed.kept][:, 2] - 3).max() < 1e-4
 
 

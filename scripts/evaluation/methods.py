@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network and what it is held against: each makes Gaussians with class shares from views.
+
+All 2D labels are the same network's: a baseline that makes Gaussians otherwise has them named by registering its class maps of the
+same views, with depth where the baseline has depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from splatonym.core.gaussians import GaussianArrays
+from splatonym.core.labels import LabelMap
+from splatonym.core.scene import SemanticScene
+from splatonym.core.views import View
+from splatonym.server import predictors
+from splatonym.server.job import Job
+from splatonym.server.predictors import depth_pass
+from splatonym.server.predictors.contract import ClassShares, Prediction
+from splatonym.server.predictors.fusion import Points
+from splatonym.server.rasterize import choice as rasterize
+from splatonym.server.semantics.network_labels import NetworkLabels, register_classes
+
+
+@dataclass(frozen=True)
+class Given:
+    """views: as the method gets them. model: of the network. bounds: near and far that the network found from the views without depth."""
+
+    views: Sequence[View]
+    model: str
+    bounds: tuple[float, float] | None
+    job: Job
+
+
+@dataclass(frozen=True)
+class Method:
+    """with_depth: whether its views have depth."""
+
+    name: str
+    with_depth: bool
+    make: Callable[[Given], Prediction]
+
+    def scene(self, name: str, given: Given) -> tuple[SemanticScene, Prediction]:
+        """A labelled scene, and what the predictor said."""
+        backend = rasterize.ready(given.job)
+        if not self.with_depth:
+            given = replace(given, views=[replace(view, depth=None) for view in given.views])
+        made = self.make(given)
+        if made.classes is None:
+            made = replace(made, classes=register_classes(made, given.views, backend, given.job, given.model))
+        labelled = NetworkLabels().label(made, given.views, LabelMap(()), {}, backend, given.job)
+        return SemanticScene(name, labelled.gaussians, labelled.labels), made
+
+
+def network(given: Given) -> Prediction:
+    return predictors.choose("network").predict(given.views, {"model": given.model}, given.job)
+
+
+def single_views(given: Given) -> Prediction:
+    """The network on each view alone, and all Gaussians together; each looks between the depths that the joint run found."""
+    options: dict[str, object] = {"model": given.model}
+    if given.bounds:
+        options.update(near=given.bounds[0], far=given.bounds[1])
+    made = [predictors.choose("network").predict([view], options, given.job) for view in given.views]
+    parts = [one.gaussians for one in made]
+    columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(GaussianArrays)}
+    joined = GaussianArrays(**{name: None if some[0] is None else np.concatenate(some) for name, some in columns.items()})
+    shares = np.concatenate([one.classes.shares for one in made])
+    return Prediction(joined, classes=ClassShares(shares, made[0].classes.labels))
+
+
+def depth(given: Given) -> Prediction:
+    return predictors.choose("depth-pass").predict(given.views, {}, given.job)
+
+
+def naive(given: Given) -> Prediction:
+    """Every pixel with depth is a Gaussian: nothing is fused, dropped, merged or corrected."""
+    options = depth_pass.Options()
+    points = Points.concatenate([depth_pass.unproject(view, options) for view in given.views])
+    return Prediction(depth_pass.to_gaussians(points, options))
+
+
+def plane_sweep(given: Given) -> Prediction:
+    return predictors.choose("plane-sweep").predict(given.views, {}, given.job)
+
+
+METHODS = (
+    Method("network, RGB", False, network),
+    Method("network, depth", True, network),
+    Method("single view, RGB", False, single_views),
+    Method("plane-sweep + 2D labels, RGB", False, plane_sweep),
+    Method("depth-pass + 2D labels, depth", True, depth),
+    Method("naive + 2D labels, depth", True, naive),
+)
+"""The first finds the depths between which `single_views` looks."""
