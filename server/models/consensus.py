@@ -51,7 +51,9 @@ def consensus(positions: Tensor, maps: Maps2D, edges: Tensor, rig: Rig) -> Agree
     tolerance = torch.where(exact, TIGHT, LOOSE)
     T = rig.T_camera_world
     means, votes = [], torch.ones_like(maps.depth)
-    meetings: list[tuple[int, int, Tensor, Tensor]] = []  # view, other view, pixels of the other, whether they are on the same surface
+    meetings: list[
+        tuple[int, int, Tensor, Tensor]
+    ] = []  # view, other view, pixels of the other, whether they are on the same surface
     for a in range(V):
         total, mean = weight[a, ..., None], positions[a] * weight[a, ..., None]
         for b in range(V):

@@ -37,6 +37,14 @@ class Rig:
     def T_camera_world(self) -> Tensor:
         return invert(self.T_world_camera)
 
+    def to(self, device: torch.device) -> Rig:
+        """The same views on another device."""
+        return Rig(self.K.to(device), self.T_world_camera.to(device), self.height, self.width)
+
+    def pick(self, which: Tensor) -> Rig:
+        """Some of the views."""
+        return Rig(self.K[which], self.T_world_camera[which], self.height, self.width)
+
     def resized(self, height: int, width: int) -> Rig:
         """The same views with another number of pixels."""
         factor = self.K.new_tensor([width / self.width, height / self.height, 1.0])

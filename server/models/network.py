@@ -143,7 +143,9 @@ class Network(nn.Module):
         edges = F.pixel_unshuffle(encoded.sharp, 2)
         log_depth = convex_upsample(coarse[:, None], self.depth_edges(torch.cat([x, edges], 1)), 4)
         if config.refinement:
-            log_depth = log_depth + self.refine(log_depth, step, x, encoded, rig.resized(rig.height // 2, rig.width // 2), chosen)
+            log_depth = log_depth + self.refine(
+                log_depth, step, x, encoded, rig.resized(rig.height // 2, rig.width // 2), chosen
+            )
         confidence = F.interpolate(peak[:, None], scale_factor=4.0, mode="bilinear")
 
         middle = 0.5 * (planes[0] + planes[-1])

@@ -134,6 +134,10 @@ class PointHead(nn.Module):
             g = interact(f, base.detach().reshape(-1, 3), self.config.cell * footprint.detach().reshape(-1))
         hidden = self._mixed(f, g)
         change = self.change(hidden).reshape(*maps.depth.shape, -1)
+        # what is learned makes up for depth that is not quite right; where depth is given, the plain splat is
+        plain = torch.zeros_like(change)
+        plain[..., 10] = -1.0  # no offset
+        change = torch.where((maps.trust > 0.5)[..., None], plain, change)
 
         position = base
         if self.config.offsets:

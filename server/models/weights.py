@@ -114,6 +114,7 @@ def write(path: Path, config: NetworkConfig, state: dict[str, Tensor]) -> str:
     beside = path.with_name(f".{path.name}.new")
     halves = {key: value.detach().to("cpu", torch.float16).contiguous() for key, value in state.items()}
     save_file(halves, str(beside), {"config": json.dumps(asdict(config))})
+    beside.chmod(0o644)  # safetensors writes private files
     found = hashlib.sha256(beside.read_bytes()).hexdigest()
     beside.replace(path)
     return found

@@ -99,18 +99,21 @@ class NetworkPredictor:
             seen = Seen.of(views, trained.network.config.pixels, chosen.use_depth)
             views, seen, more = select(views, seen, chosen.views)
             notes += more
+            device = fastest_device()
+            network, seen = trained.network.to(device), seen.to(device)
             with job.stage("encode"):
-                encoded = trained.network.encode(seen.rgb, seen.rig)
+                encoded = network.encode(seen.rgb, seen.rig)
             with job.stage("sweep depth"):
-                maps, bounds = look(trained.network, encoded, seen, chosen, job)
+                maps, bounds = look(network, encoded, seen, chosen, job)
             with job.stage("lift to points"):
                 lifted = lift_views(maps, views, chosen)
             del encoded, maps
             with job.stage("gather points"):
-                splats, _ = trained.network.points.splats(lifted.maps, lifted.rig)
+                splats, _ = network.points.splats(lifted.maps, lifted.rig)
                 gaussians = to_arrays(splats)
-                shares = ClassShares(splats.logits.softmax(1).numpy(), trained.labels)
-            known = [replace(v, depth=d.numpy()) for v, d in zip(views, lifted.maps.depth * lifted.maps.solid, strict=True)]
+                shares = ClassShares(splats.logits.softmax(1).cpu().numpy(), trained.labels)
+            depths = (lifted.maps.depth * lifted.maps.solid).cpu()
+            known = [replace(view, depth=depth.numpy()) for view, depth in zip(views, depths, strict=True)]
             points = int(lifted.maps.solid.sum())
             del splats, lifted
         backend = rasterize.choose()
@@ -123,6 +126,11 @@ class NetworkPredictor:
             "views_with_depth": sum(v.depth is not None for v in views) if chosen.use_depth else 0, "points": points,
         }  # fmt: skip
         return Prediction(gaussians, notes, figures, shares)
+
+
+def fastest_device() -> torch.device:
+    """Where networks run: an NVIDIA GPU if torch finds one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Cancellable(TorchFunctionMode):
@@ -163,8 +171,10 @@ class Seen:
 
     def pick(self, which: Sequence[int]) -> Seen:
         some = torch.tensor(which)
-        rig = Rig(self.rig.K[some], self.rig.T_world_camera[some], self.rig.height, self.rig.width)
-        return Seen(self.rgb[some], self.depth[some], rig)
+        return Seen(self.rgb[some], self.depth[some], self.rig.pick(some))
+
+    def to(self, device: torch.device) -> Seen:
+        return Seen(self.rgb.to(device), self.depth.to(device), self.rig.to(device))
 
 
 @dataclass(frozen=True)
@@ -312,11 +322,12 @@ def _around(depth: Tensor) -> tuple[float, float]:
 
 def lift_views(maps: Maps, views: Sequence[View], options: Options) -> Lifted:
     """Maps at the views' own resolution."""
-    rig = rig_of(views)
-    rgb, given = pictures(views), given_depth(views, options.use_depth)
+    device = maps.depth.device
+    rig = rig_of(views).to(device)
+    rgb, given = pictures(views).to(device), given_depth(views, options.use_depth).to(device)
     lifted = lift(maps, rgb, rig, given)
     if options.holes == "leave":
-        whole = torch.tensor([not (options.use_depth and view.depth is not None) for view in views])
+        whole = torch.tensor([not (options.use_depth and view.depth is not None) for view in views], device=device)
         lifted = replace(lifted, solid=(given > 0) | whole[:, None, None])
     return Lifted(lifted, rig)
 
@@ -324,11 +335,11 @@ def lift_views(maps: Maps, views: Sequence[View], options: Options) -> Lifted:
 def to_arrays(splats: Splats) -> GaussianArrays:
     """Splats as the product's Gaussians."""
     return GaussianArrays(
-        means=splats.means.numpy(),
-        quats=splats.quats.numpy(),
-        scales=splats.scales.numpy(),
-        opacities=splats.opacities.numpy(),
-        sh=sh_from_rgb(splats.colours.numpy()),
+        means=splats.means.cpu().numpy(),
+        quats=splats.quats.cpu().numpy(),
+        scales=splats.scales.cpu().numpy(),
+        opacities=splats.opacities.cpu().numpy(),
+        sh=sh_from_rgb(splats.colours.cpu().numpy()),
     )
 
 

@@ -55,7 +55,7 @@ def register_classes(
 ) -> ClassShares:
     """Class shares [N, C] of Gaussians that came without, from the class maps of the views by a trained network, the default one if None."""
     from ..models import weights
-    from ..predictors.network import Cancellable, Options, Seen, look, select, usable
+    from ..predictors.network import Cancellable, Options, Seen, fastest_device, look, select, usable
 
     options = Options() if model is None else Options(model=model)
     with job.stage("load network"):
@@ -67,7 +67,9 @@ def register_classes(
         with torch.inference_mode(), Cancellable(job), job.stage("name pixels"):
             seen = Seen.of(some, trained.network.config.pixels, options.use_depth)
             some, seen, _ = select(some, seen, options.views)
-            maps, _ = look(trained.network, trained.network.encode(seen.rgb, seen.rig), seen, options, job)
+            device = fastest_device()
+            network, seen = trained.network.to(device), seen.to(device)
+            maps, _ = look(network, network.encode(seen.rgb, seen.rig), seen, options, job)
             logits = maps.logits
             del maps
         with job.stage("register labels"):
@@ -83,5 +85,5 @@ def _shares(logits: torch.Tensor, height: int, width: int) -> npt.NDArray[np.flo
     """Logits [C, h, w] -> class shares of a picture's pixels [height, width, C]."""
     with torch.inference_mode():
         large = F.interpolate(logits[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-        shares: npt.NDArray[np.float32] = large.softmax(0).permute(1, 2, 0).contiguous().numpy()
+        shares: npt.NDArray[np.float32] = large.softmax(0).permute(1, 2, 0).contiguous().cpu().numpy()
     return shares

@@ -46,12 +46,10 @@ class Scene:
         return len(self.rgb)
 
     def pick(self, which: Tensor) -> Scene:
-        rig = Rig(self.rig.K[which], self.rig.T_world_camera[which], self.rig.height, self.rig.width)
-        return Scene(self.rgb[which], self.depth[which], self.classes[which], rig)
+        return Scene(self.rgb[which], self.depth[which], self.classes[which], self.rig.pick(which))
 
     def to(self, device: torch.device) -> Scene:
-        rig = Rig(self.rig.K.to(device), self.rig.T_world_camera.to(device), self.rig.height, self.rig.width)
-        return Scene(self.rgb.to(device), self.depth.to(device), self.classes.to(device), rig)
+        return Scene(self.rgb.to(device), self.depth.to(device), self.classes.to(device), self.rig.to(device))
 
 
 def read_room(folder: Path) -> Room:

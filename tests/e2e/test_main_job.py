@@ -255,3 +255,13 @@ def test_saving_during_capture_keeps_the_temporary_scene_out_of_the_file(small_r
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "room.blend"))
     assert not jobs.state.running and "saved" in jobs.state.message
     assert names() == before
+
+
+@pytest.mark.parametrize("use_depth", [True, False])
+def test_the_network_names_what_it_sees(small_room, use_depth):
+    from splatonym.core.labels import preset
+
+    assert predict(predictor="network", label_source="network", use_depth=use_depth) == {"FINISHED"}
+    room = result(small_room)
+    assert room.count > 100
+    assert {c.name for c in room.classes} <= set(preset("rooms").names)
