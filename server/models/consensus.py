@@ -76,8 +76,10 @@ def consensus(positions: Tensor, maps: Maps2D, edges: Tensor, rig: Rig) -> Agree
     kept = votes >= 0
     outdone = torch.zeros_like(kept)
     for a, b, pixel, same in meetings:
-        rival = blur[b].reshape(-1)[pixel]  # of two about equal points the earlier view's stays
-        better = rival < 0.95 * blur[a] if b > a else 0.95 * rival <= blur[a]
+        # Of equal points the earlier view's stays. Between 95% and 100% both do: pixels do not pair one to one, and a border where the one
+        # ends as the other begins would be a seam of holes.
+        rival = blur[b].reshape(-1)[pixel]
+        better = rival < 0.95 * blur[a] if b > a else rival <= blur[a]
         outdone[a] |= same & better & kept[b].reshape(-1)[pixel]
     return Agreed(torch.stack(means), kept & ~outdone, votes)
 
