@@ -82,7 +82,7 @@ def write(args: argparse.Namespace) -> int:
     state = torch.load(args.out / "last.pt", map_location="cpu", weights_only=True)
     config = TrainConfig(**json.loads(state["config"]))
     sha256 = weights.write(args.weights, architecture(config), state["average"])
-    if args.weights.resolve().parent == weights.FOLDER:
+    if args.weights.resolve().parent == weights.FOLDER.resolve():
         index = weights.FOLDER / "index.json"
         known = json.loads(index.read_text()) if index.is_file() else {}
         index.write_text(json.dumps({**known, args.weights.stem: sha256}, indent=1) + "\n")

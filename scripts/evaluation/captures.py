@@ -44,9 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, object]:
     method = next(method for method in METHODS if method.name == args.method)
     print(f"{method.name}; held-out PSNR and SSIM on seen pixels/all pixels")
-    print(
-        f"{'capture':<24}{'views':>6}{'held out':>9}{'depth in':>9}{'<1.25':>7}{'PSNR':>13}{'SSIM':>13}{'Gaussians':>10}{'s':>7}"
-    )
+    depth = f"{'depth in':>9}{'<1.25':>7}{'shared':>8}{'depth':>8}{'<1.25':>7}"
+    print(f"{'capture':<20}{'views':>6}{'held out':>9}{depth}{'PSNR':>13}{'SSIM':>13}{'Gaussians':>10}{'s':>7}")
     results = []
     for path in args.captures:
         whole = read_capture(path)
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
             job = Job()
             views = [capture.view(frame) for frame in capture.frames[:count]]
             start = time.perf_counter()
-            scene, made = method.scene(path.name, Given(views, args.model, None, job))
+            scene, made = method.scene(path.name, Given(views, args.model, job))
             seconds = time.perf_counter() - start
             groups = {group.title: group for group in evaluate(scene, capture, views, job).groups}
             shared = Shared.of(scene, views, job)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network and what it is held against: each makes Gaussians with class shares from views.
+"""The network and what it is held against: each makes Gaussians from views.
 
-All 2D labels are the same network's: a baseline that makes Gaussians otherwise has them named by registering its class maps of the
-same views, with depth where the baseline has depth.
+All of them are named alike, by registering the same network's class maps of the same views, with depth where the method has depth.
 """
 
 from __future__ import annotations
@@ -18,19 +17,18 @@ from splatonym.core.views import View
 from splatonym.server import predictors
 from splatonym.server.job import Job
 from splatonym.server.predictors import depth_pass
-from splatonym.server.predictors.contract import ClassShares, Prediction
+from splatonym.server.predictors.contract import ClassMaps, Prediction
 from splatonym.server.predictors.fusion import Points
 from splatonym.server.rasterize import choice as rasterize
-from splatonym.server.semantics.network_labels import NetworkLabels, register_classes
+from splatonym.server.semantics.network_labels import NetworkLabels, class_maps
 
 
 @dataclass(frozen=True)
 class Given:
-    """views: as the method gets them. model: of the network. bounds: near and far that the network found from the views without depth."""
+    """views: as the method gets them. model: of the network."""
 
     views: Sequence[View]
     model: str
-    bounds: tuple[float, float] | None
     job: Job
 
 
@@ -49,7 +47,7 @@ class Method:
             given = replace(given, views=[replace(view, depth=None) for view in given.views])
         made = self.make(given)
         if made.classes is None:
-            made = replace(made, classes=register_classes(made, given.views, backend, given.job, given.model))
+            made = replace(made, classes=class_maps(given.views, given.job, given.model)[0])
         labelled = NetworkLabels().label(made, given.views, LabelMap(()), {}, backend, given.job)
         return SemanticScene(name, labelled.gaussians, labelled.labels), made
 
@@ -59,16 +57,14 @@ def network(given: Given) -> Prediction:
 
 
 def single_views(given: Given) -> Prediction:
-    """The network on each view alone, and all Gaussians together; each looks between the depths that the joint run found."""
-    options: dict[str, object] = {"model": given.model}
-    if given.bounds:
-        options.update(near=given.bounds[0], far=given.bounds[1])
-    made = [predictors.choose("network").predict([view], options, given.job) for view in given.views]
+    """The network on each view alone, and all Gaussians together. Their class maps vote as everybody's do."""
+    made = [predictors.choose("network").predict([view], {"model": given.model}, given.job) for view in given.views]
     parts = [one.gaussians for one in made]
     columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(GaussianArrays)}
     joined = GaussianArrays(**{name: None if some[0] is None else np.concatenate(some) for name, some in columns.items()})
-    shares = np.concatenate([one.classes.shares for one in made])
-    return Prediction(joined, classes=ClassShares(shares, made[0].classes.labels))
+    views = [view for one in made for view in one.classes.views]
+    logits = np.concatenate([one.classes.logits for one in made])
+    return Prediction(joined, classes=ClassMaps(views, logits, made[0].classes.labels))
 
 
 def depth(given: Given) -> Prediction:
@@ -94,4 +90,3 @@ METHODS = (
     Method("depth-pass + 2D labels, depth", True, depth),
     Method("naive + 2D labels, depth", True, naive),
 )
-"""The first finds the depths between which `single_views` looks."""

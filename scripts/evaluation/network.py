@@ -48,11 +48,10 @@ def run(folders: list[Path], args: argparse.Namespace) -> dict[str, object]:
     captures = [read_capture(folder) for folder in folders[: args.most]]
     results, rows = [], []
     for count in args.inputs:
-        bounds: dict[Path, tuple[float, float]] = {}
         print(f"\n{len(captures)} rooms from {count} views (frames {', '.join(INPUTS[count])}); seen pixels/all pixels")
         print(line("method", [title for title, _ in COLUMNS]), flush=True)
         for method in chosen:
-            rooms = [judge(method, capture, INPUTS[count], args.model, bounds) for capture in captures]
+            rooms = [judge(method, capture, INPUTS[count], args.model) for capture in captures]
             mean = summary(rooms)
             rows.append((count, method.name, cells(mean)))
             print(line(method.name, rows[-1][2]), flush=True)
@@ -62,16 +61,14 @@ def run(folders: list[Path], args: argparse.Namespace) -> dict[str, object]:
     return {"model": args.model, "frames": {str(count): INPUTS[count] for count in args.inputs}, "results": results}
 
 
-def judge(method: Method, capture: Capture, inputs: tuple[str, ...], model: str, bounds: dict) -> RoomFigures:
-    """One method's figures of one room; `bounds` is filled by the first method and used by the others."""
-    job, key = Job(), capture.path
+def judge(method: Method, capture: Capture, inputs: tuple[str, ...], model: str) -> RoomFigures:
+    """One method's figures of one room."""
+    job = Job()
     views = capture.pick(inputs).views(job)
     measured = forget_peak()
     start = time.perf_counter()
-    scene, made = method.scene(key.parent.name, Given(views, model, bounds.get(key), job))
+    scene, _ = method.scene(capture.path.parent.name, Given(views, model, job))
     seconds = time.perf_counter() - start
-    if method is METHODS[0]:
-        bounds[key] = (made.figures["near"], made.figures["far"])
     return room_figures(scene, capture, views, seconds, peak_memory_mb() if measured else None, job)
 
 

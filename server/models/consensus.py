@@ -14,7 +14,7 @@ from .geometry import Rig
 if TYPE_CHECKING:
     from .points import Maps2D
 
-LOOSE, TIGHT = 0.06, 0.005
+LOOSE, TIGHT = 0.03, 0.005
 """Share of the depth by which views may differ about one surface: where it was predicted, and where it was given."""
 
 EDGE_BLUR = 2.0
@@ -65,7 +65,9 @@ def consensus(positions: Tensor, maps: Maps2D, edges: Tensor, rig: Rig) -> Agree
                 slack = torch.maximum(tolerance[a], tolerance[b, row, column]) + 2 / focal[b]
                 gap = torch.where(inside & maps.solid[b, row, column], found / z - 1, torch.nan)
                 agrees = gap.abs() <= slack
-                votes[a] += agrees.to(votes.dtype) - (gap > 2 * slack).to(votes.dtype)
+                # a guess does not look through what was measured
+                through = (gap > 2 * slack) & (exact[b, row, column] | ~exact[a])
+                votes[a] += agrees.to(votes.dtype) - through.to(votes.dtype)
                 same = gap.abs() <= torch.where(exact[a] & exact[b, row, column], slack / 4, slack)
                 meetings.append((a, b, (row * W + column).to(torch.int32), same))
                 # given depth is not averaged, and draws what was predicted to itself

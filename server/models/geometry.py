@@ -15,10 +15,12 @@ from torch import Tensor
 
 LONE_VIEW_RANGE = (0.3, 10.0)
 """Near and far for one view alone, whose scale nothing tells: metres, which is Blender's unit."""
-WIDE_RANGE = (0.08, 8.0)
-"""Near and far of a first look, in units of `focus`: in furnished rooms 98% of all surfaces lie from 0.08 to 2.9."""
+WIDE_RANGE = (0.08, 6.0)
+"""Near and far in units of `focus`: in furnished rooms 98% of all surfaces lie from 0.08 to 3.3."""
 _LEAST_ANGLE = math.radians(6)
 """Axes that are nearly parallel say little about how far away they meet."""
+_LEAST_APART = 1e-6
+"""Cameras nearer to each other than this share of their distance from the origin stand in one place: float32 says no more."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,14 @@ def focus(rig: Rig) -> float:
     first, second = torch.triu_indices(len(rig), len(rig), 1).unbind()
     distance = (centres[first] - centres[second]).norm(dim=1)
     angle = torch.acos((axes[first] * axes[second]).sum(1).clamp(-1, 1)).clamp(min=_LEAST_ANGLE)
-    apart = distance > 1e-9
+    least = max(_LEAST_APART * float(centres.norm(dim=1).max()), 1e-3 * float(distance.max())) if len(distance) else 0.0
+    apart = distance > least
     radius = (distance / (2 * torch.sin(angle / 2)))[apart]
     return float(radius.log().mean().exp()) if len(radius) else 0.0
 
 
 def wide_range(rig: Rig) -> tuple[float, float]:
-    """Near and far that hold for nearly any views of one scene: a first look narrows them down."""
+    """Near and far that hold for nearly any views of one scene."""
     unit = focus(rig)
     return (unit * WIDE_RANGE[0], unit * WIDE_RANGE[1]) if unit > 0 else LONE_VIEW_RANGE
 
@@ -140,9 +143,7 @@ def wide_range(rig: Rig) -> tuple[float, float]:
 def overlap(rig: Rig, near: float, far: float) -> Tensor:
     """[V, V] share of the picture of view i, at depths between near and far, that falls into view j."""
     small = rig.resized(8, 8)
-    depths = torch.logspace(
-        torch.log10(torch.tensor(near)).item(), torch.log10(torch.tensor(far)).item(), 7, device=rig.K.device
-    )
+    depths = torch.logspace(math.log10(near), math.log10(far), 7, device=rig.K.device)
     rays = small.rays().reshape(len(rig), 1, -1, 3) * depths[:, None, None]  # [V, 7, 64, 3]
     points = to_world(rays, rig.T_world_camera)
     seen = []

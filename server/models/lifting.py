@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .geometry import Rig, surface_normals
-from .layers import hard
 from .network import Maps
 from .points import Maps2D
 
@@ -24,13 +23,13 @@ def lift(maps: Maps, rgb: Tensor, rig: Rig, given: Tensor) -> Maps2D:
     """Maps of any resolution to that of the pictures. rgb: [V, 3, H, W]. rig: of these. given: [V, H, W] planar depth, 0 for none."""
     size = rgb.shape[2:]
     if maps.depth.shape[1:] == size:
-        depth, trust, wide = maps.depth, maps.trust, maps
-        logits, features, confidence, normals = wide.logits, wide.features, wide.confidence, wide.normals
+        depth, trust, logits, features = maps.depth, maps.trust, maps.logits, maps.features
+        confidence, normals = maps.confidence, maps.normals
     else:
         logits, features = _enlarge(maps.logits, size), _enlarge(maps.features, size)
         confidence = _enlarge(maps.confidence[:, None], size)[:, 0]
         normals = F.normalize(_enlarge(maps.normals.permute(0, 3, 1, 2), size), dim=1).permute(0, 2, 3, 1)
-        trust = hard(_enlarge(maps.given_trust[:, None], size)[:, 0]) * (given > 0)
+        trust = ((_enlarge(maps.trust_logits[:, None], size)[:, 0] > 0) & (given > 0)).to(given.dtype)
         log_depth = guided_enlarge(maps.predicted_depth.log(), rgb)
         depth = torch.lerp(log_depth, given.clamp(min=1e-9).log(), trust).exp()
         confidence = torch.lerp(confidence, torch.ones_like(trust), trust)
@@ -49,6 +48,8 @@ def lift(maps: Maps, rgb: Tensor, rig: Rig, given: Tensor) -> Maps2D:
 
 
 def _enlarge(values: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    if not values.shape[1]:  # without channels, which interpolate refuses
+        return values.new_empty(len(values), 0, *size)
     return F.interpolate(values, size=tuple(size), mode="bilinear", align_corners=False, antialias=False)
 
 

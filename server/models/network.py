@@ -21,22 +21,25 @@ from torch import Tensor, nn
 from .backbone import CHANNELS, Backbone
 from .config import NetworkConfig
 from .geometry import Rig, sources
-from .layers import Attention, Conv, Lateral, Residual, convex_upsample, double, fourier, hard
+from .layers import Attention, Conv, Lateral, Residual, convex_upsample, double, fourier
 from .points import PointHead
 from .sweep import agreement, agreement_nearby, log_planes
-
-_STEP = 32
-"""Pictures must be multiples of this many pixels."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What is computed once, whatever the range of depths: pyramids [V, C, h, w] at 1/16, 1/8, 1/4, 1/2; matching features at 1/4."""
+    """What pictures say before depths are looked for: geometry [V, C, h, w] at 1/16, 1/8 and 1/4; semantic and matching features at 1/4, sharp
+    ones at 1/2.
+    """
 
     geometry: list[Tensor]
-    semantic: list[Tensor]
+    semantic: Tensor
     sharp: Tensor
     matching: Tensor
+
+    def float(self) -> Encoded:
+        """All of it in single precision."""
+        return Encoded([x.float() for x in self.geometry], self.semantic.float(), self.sharp.float(), self.matching.float())
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,14 @@ class Maps:
     """Per pixel, [V, H, W, ...] at the network's resolution.
 
     depth: planar, scene units; predicted_depth: the same before given depth is followed. trust: 0 or 1, whether given depth is followed;
-    given_trust: 0..1, it is where that is above a half. confidence: 0..1, share of the depth distribution near its peak.
+    trust_logits: it is where they are above 0. confidence: 0..1, share of the depth distribution near its peak.
     plane_logits: [V, D, H/4, W/4], that distribution over the planes. coarse_depth: [V, H/4, W/4], its local mean.
     normals: [V, H, W, 3] camera axes, unit. logits: [V, C, H, W] of the classes. features: [V, F, H, W] for the point head.
     """
 
     depth: Tensor
     predicted_depth: Tensor
-    given_trust: Tensor
+    trust_logits: Tensor
     confidence: Tensor
     plane_logits: Tensor
     coarse_depth: Tensor
@@ -88,8 +91,11 @@ class Network(nn.Module):
         self.refine = _Refinement(width, config.groups)
         self.to_half = Conv(2 * width + 24, 40)
         self.to_full = Conv(40 + 4, config.point_features)
-        self.fine = nn.Conv2d(config.point_features, 3 + 1 + 1 + config.class_count, 1)
+        self.fine = nn.Conv2d(config.point_features, 3 + 1 + config.class_count, 1)
         nn.init.zeros_(self.fine.weight)
+        self.believe = nn.Sequential(Conv(config.point_features + 2, 16), nn.Conv2d(16, 1, 1))
+        nn.init.zeros_(self.believe[1].weight)  # type: ignore[arg-type]
+        nn.init.constant_(self.believe[1].bias, 3.0)  # type: ignore[arg-type]
         with torch.no_grad():  # agreement is a logit from the first step on: so features learn to match at once
             self.shortcut.weight.zero_()
             self.shortcut.weight[0, : config.groups] = 1.0
@@ -98,7 +104,6 @@ class Network(nn.Module):
         with torch.no_grad():
             self.fine.bias.zero_()
             self.fine.bias[2] = -1.0  # normals begin by facing the camera
-            self.fine.bias[3] = 3.0  # and trust in given depth high
         self.points = PointHead(config)
 
     def encode(self, rgb: Tensor, rig: Rig) -> Encoded:
@@ -115,7 +120,7 @@ class Network(nn.Module):
         else:
             tokens = torch.cat([self._alone(view.reshape(-1, shape[-1])) for view in tokens])
         sixteenth = tokens.reshape(shape).permute(0, 3, 1, 2)
-        geometry, semantic = self.geometry(sixteenth, eighth, quarter), self.semantic(sixteenth, eighth, quarter)
+        geometry, semantic = self.geometry(sixteenth, eighth, quarter), self.semantic(sixteenth, eighth, quarter)[2]
         return Encoded(geometry, semantic, self.sharp(half), F.normalize(self.matching(geometry[2]), dim=1) * 4.0)
 
     def _alone(self, tokens: Tensor) -> Tensor:
@@ -149,25 +154,32 @@ class Network(nn.Module):
         confidence = F.interpolate(peak[:, None], scale_factor=4.0, mode="bilinear")
 
         middle = 0.5 * (planes[0] + planes[-1])
-        sight = self.sight(torch.cat([encoded.semantic[2], x, (coarse[:, None] - middle)], 1))
+        sight = self.sight(torch.cat([encoded.semantic, x, (coarse[:, None] - middle)], 1))
         logits = convex_upsample(self.classify(sight), self.class_edges(torch.cat([sight, edges], 1)), 4)
         full = self.to_half(torch.cat([double(torch.cat([x, sight], 1)), encoded.sharp], 1))
         full = self.to_full(torch.cat([double(full), rgb, log_depth - middle], 1))
         fine = self.fine(full)
         normals = F.normalize(fine[:, :3], dim=1).permute(0, 2, 3, 1)
-        given_trust = fine[:, 3].sigmoid()
-        trust = hard(given_trust) * (given > 0)
-        predicted = log_depth[:, 0] + step * torch.tanh(fine[:, 4])
+        predicted = log_depth[:, 0] + step * torch.tanh(fine[:, 3])
+        known = (given > 0).to(rgb.dtype)
+        log_given = given.clamp(min=1e-9).log()
+        reachable = log_given.clamp(planes[0], planes[-1])  # what lies beyond the planes is no contradiction
+        off = ((reachable - predicted.detach()) / step).clamp(-2, 2) * known
+        trust_logits = self.believe(torch.cat([full, torch.stack([off, known], 1)], 1))[:, 0]
+        trust_logits = torch.where(
+            given > 0, trust_logits, torch.ones_like(trust_logits)
+        )  # holes have no say about their neighbours
+        trust = (trust_logits > 0) * known
         return Maps(
-            depth=torch.lerp(predicted, given.clamp(min=1e-9).log(), trust).exp(),
+            depth=torch.lerp(predicted, log_given, trust).exp(),
             predicted_depth=predicted.exp(),
-            given_trust=given_trust,
+            trust_logits=trust_logits,
             confidence=torch.lerp(confidence[:, 0], torch.ones_like(trust), trust),
             plane_logits=plane_logits,
             coarse_depth=coarse.exp(),
             trust=trust,
             normals=normals,
-            logits=logits + fine[:, 5:],
+            logits=logits + fine[:, 4:],
             features=full,
         )
 
@@ -213,9 +225,11 @@ class _DepthUNet(nn.Module):
 class _Refinement(nn.Module):
     """A second, narrow sweep at 1/2: nine depths around each pixel's, half a plane apart, and how well the other views agree with each.
 
-    It adds what the first sweep cannot see at 1/4: the place of a surface to a fraction of a plane.
+    It adds what the first sweep cannot see at 1/4: the place of a surface to a fraction of a plane. Then the same again from there, except
+    in training: what is learned from the first sweep's errors serves twice, and a second pass would cost a fifth of a step.
     """
 
+    PASSES = 2
     OFFSETS = 4
     CHANNELS = 16
 
@@ -236,16 +250,20 @@ class _Refinement(nn.Module):
         """What to add to log depth [V, 1, H, W]."""
         features = self.matching(torch.cat([double(encoded.geometry[2]), encoded.sharp], 1))
         features = F.normalize(features, dim=1) * 3.0
+        context = torch.cat([double(x), encoded.sharp], 1)
         middle = F.avg_pool2d(log_depth.detach(), 2)
         offsets = torch.arange(-self.OFFSETS, self.OFFSETS + 1, device=x.device, dtype=x.dtype) * (0.5 * step)
-        depths = (middle + offsets[:, None, None]).exp()
-        volume = agreement_nearby(features, rig, sources, depths, self.groups)
-        direct = self.shortcut(volume)[..., 0]
-        V, _, H, W, _ = volume.shape
-        flat = volume.permute(0, 1, 4, 2, 3).reshape(V, -1, H, W)
-        logits = direct + self.mix(torch.cat([flat, double(x), encoded.sharp], 1))
-        shift = (logits.softmax(1) * offsets[:, None, None]).sum(1, keepdim=True)
-        return double(shift)
+        total = torch.zeros_like(middle)
+        for number in range(1 if self.training else self.PASSES):
+            depths = (middle + total.detach() + offsets[:, None, None]).exp()
+            volume = agreement_nearby(features, rig, sources, depths, self.groups)
+            flat = volume.permute(0, 1, 4, 2, 3).flatten(1, 2)
+            logits = self.shortcut(volume)[..., 0] + self.mix(torch.cat([flat, context], 1))
+            shift = (logits.softmax(1) * offsets[:, None, None]).sum(1, keepdim=True)
+            if number:  # where no other view sees the surface, the second pass knows nothing that the first did not
+                shift = shift * (volume[..., -1].amax(1, keepdim=True) > 0)
+            total = total + shift
+        return double(total)
 
 
 def _ray_position(rig: Rig) -> Tensor:

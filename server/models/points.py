@@ -113,10 +113,8 @@ class PointHead(nn.Module):
         self.mix = nn.Sequential(nn.Linear(2 * before, 48), nn.GELU(), nn.Linear(48, 48), nn.GELU())
         # opacity, stretch 3, normal 3, colour 3, offset gate, offset 3; for the classes' own Gaussians opacity and stretch again
         self.change = nn.Linear(48, 14 + (4 if config.own_semantics else 0))
-        self.classes = nn.Linear(48, config.class_count)
-        for layer in (self.change, self.classes):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.change.weight)
+        nn.init.zeros_(self.change.bias)
         with torch.no_grad():
             self.change.bias[10] = -2.0  # offsets begin closed
 
@@ -132,8 +130,7 @@ class PointHead(nn.Module):
         g = f
         if self.config.point_interaction:
             g = interact(f, base.detach().reshape(-1, 3), self.config.cell * footprint.detach().reshape(-1))
-        hidden = self._mixed(f, g)
-        change = self.change(hidden).reshape(*maps.depth.shape, -1)
+        change = self._changes(f, g).reshape(*maps.depth.shape, -1)
         # what is learned makes up for depth that is not quite right; where depth is given, the plain splat is
         plain = torch.zeros_like(change)
         plain[..., 10] = -1.0  # no offset
@@ -149,9 +146,9 @@ class PointHead(nn.Module):
         weight = torch.where(edges(maps.depth.detach()), EDGE_WEIGHT * weight, weight)
 
         def flat(x: Tensor) -> Tensor:
-            return x.reshape(-1, *x.shape[3:])
+            return x.flatten(0, 2)
 
-        opacity = _opacity(change[..., 0], maps.confidence)
+        opacity = _opacity(change[..., 0])
         stretch = change[..., 1:4].clamp(-2, 2).exp()
         own = self.config.own_semantics
         points = Points(
@@ -162,18 +159,18 @@ class PointHead(nn.Module):
             stretch=flat(stretch),
             opacity=flat(opacity),
             colour=flat((maps.rgb.permute(0, 2, 3, 1) + 0.5 * change[..., 7:10].tanh()).clamp(0, 1)),
-            logits=flat(maps.logits.permute(0, 2, 3, 1)) + self.classes(hidden),
+            logits=flat(maps.logits.permute(0, 2, 3, 1)),
             weight=flat(weight),
-            own_opacity=flat(_opacity(change[..., 14], maps.confidence) if own else opacity),
+            own_opacity=flat(_opacity(change[..., 14]) if own else opacity),
             own_stretch=flat(change[..., 15:18].clamp(-2, 2).exp() if own else stretch),
         )
         return points, position
 
-    def _mixed(self, f: Tensor, g: Tensor) -> Tensor:
+    def _changes(self, f: Tensor, g: Tensor) -> Tensor:
         """Points are handled some at a time where no gradient is wanted: 8 views of 512x512 are two million."""
         most = len(f) if torch.is_grad_enabled() else AT_A_TIME
         both = zip(torch.split(f, most), torch.split(g, most), strict=True)
-        return torch.cat([self.mix(torch.cat(some, 1)) for some in both])
+        return torch.cat([self.change(self.mix(torch.cat(some, 1))) for some in both])
 
     def splats(self, maps: Maps2D, rig: Rig) -> tuple[Splats, Tensor]:
         """The Gaussians of several views as one set, and the points' positions before they were brought together [V, H, W, 3]."""
@@ -188,7 +185,7 @@ def _columns(points: Points) -> dict[str, Tensor]:
     return {f.name: getattr(points, f.name) for f in fields(points)}
 
 
-def _opacity(change: Tensor, confidence: Tensor) -> Tensor:
+def _opacity(change: Tensor) -> Tensor:
     return (change + math.log(OPACITY / (1 - OPACITY))).sigmoid().clamp(1e-3, 0.999)
 
 
@@ -232,10 +229,9 @@ def merge(points: Points, cell: float) -> Points:
     group, count = cells(points.position.detach(), cell * points.footprint.detach())
     total = _sums(points.weight, group, count)
     share = points.weight / total[group]
-    wide = torch.cat([v.reshape(len(points), -1) for v in _columns(points).values()], 1)
-    mean = _sums(wide * share[:, None], group, count)
-    sizes = [v.reshape(len(points), -1).shape[1] for v in _columns(points).values()]
-    parts = dict(zip(_columns(points), torch.split(mean, sizes, 1), strict=True))
+    columns = {name: v[:, None].flatten(1) for name, v in _columns(points).items()}
+    mean = _sums(torch.cat([*columns.values()], 1) * share[:, None], group, count)
+    parts = dict(zip(columns, torch.split(mean, [v.shape[1] for v in columns.values()], 1), strict=True))
     out = {name: part.reshape(count, *getattr(points, name).shape[1:]) for name, part in parts.items()}
     out["weight"] = total
     return Points(**out)

@@ -17,10 +17,11 @@ from ..job import Job
 
 
 @dataclass(frozen=True)
-class ClassShares:
-    """shares: [N, C] float32, of each Gaussian over the first C names of `labels`; a row sums to 1, or to 0 where nothing is known."""
+class ClassMaps:
+    """What views show, pixel by pixel: logits [V, C, h, w] float32 over the first C names of `labels`, of V views, at any resolution."""
 
-    shares: npt.NDArray[np.float32]
+    views: Sequence[View]
+    logits: npt.NDArray[np.float32]
     labels: LabelMap
 
 
@@ -29,13 +30,13 @@ class Prediction:
     """gaussians: in the views' world, without labels.
     notes: sentences for the person (views that were left out, and why).
     figures: numbers for the report, by name.
-    classes: what the predictor thinks the Gaussians are, if it does.
+    classes: what the predictor sees in its views, if it names things.
     """
 
     gaussians: GaussianArrays
     notes: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
-    classes: ClassShares | None = None
+    classes: ClassMaps | None = None
 
 
 class Predictor(Protocol):

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Labelled Gaussians from posed pictures by the trained network, with depth used where it is given.
 
-First look: the plane sweep over all depths that the cameras allow; second look: over the depths that the first one found. Then maps are
-brought to the pictures' own resolution, lifted to points, and those to Gaussians (models/points.py); opacity and colour are corrected
-through the rasterizer as in the predictor "depth-pass".
+The network sweeps all depths that the cameras allow, or that are given. Its maps are brought to the pictures' own resolution, lifted to points,
+and those to Gaussians (models/points.py); opacity and colour are corrected through the rasterizer as in the predictor "depth-pass".
 """
 
 from __future__ import annotations
@@ -24,21 +23,19 @@ from ...core.gaussians import GaussianArrays, sh_from_rgb
 from ...core.views import View
 from ..job import Job
 from ..models import weights
-from ..models.geometry import Rig, overlap, wide_range
+from ..models.geometry import Rig, focus, overlap, wide_range
 from ..models.lifting import lift
-from ..models.network import Encoded, Maps
+from ..models.network import Maps
 from ..models.points import Maps2D, Splats
 from ..rasterize import choice as rasterize
-from .contract import ClassShares, Prediction
+from .contract import ClassMaps, Prediction
 from .refine import fade_spill, recolour
 
 MOST_VIEWS = 8
 _STEP = 32
 _LEAST_OVERLAP = 0.05
 _MARGIN = 1.35
-"""The second look begins this much before the nearest depth of the first, and ends as much behind the farthest."""
-_SURE = 0.4
-"""Confidence from which a pixel of the first look counts for the range of the second: guesses may lie anywhere."""
+"""The sweep begins this much before the nearest depth that is given, and ends as much behind the farthest."""
 _FIELD_OF_VIEW = (1.0, 170.0)
 
 
@@ -103,15 +100,16 @@ class NetworkPredictor:
             network, seen = trained.network.to(device), seen.to(device)
             with job.stage("encode"):
                 encoded = network.encode(seen.rgb, seen.rig)
+            bounds = bounds_of(seen, chosen)
             with job.stage("sweep depth"):
-                maps, bounds = look(network, encoded, seen, chosen, job)
-            with job.stage("lift to points"):
-                lifted = lift_views(maps, views, chosen)
+                maps = network.decode(encoded, seen.rgb, seen.rig, seen.depth, *bounds)
+            classes = ClassMaps(views, maps.logits.cpu().numpy(), trained.labels)
+            with job.stage("lift to points"):  # their classes are registered later, when labels are wanted
+                lifted = lift_views(replace(maps, logits=maps.logits[:, :0]), views, chosen)
             del encoded, maps
             with job.stage("gather points"):
                 splats, _ = network.points.splats(lifted.maps, lifted.rig)
                 gaussians = to_arrays(splats)
-                shares = ClassShares(splats.logits.softmax(1).cpu().numpy(), trained.labels)
             depths = (lifted.maps.depth * lifted.maps.solid).cpu()
             known = [replace(view, depth=depth.numpy()) for view, depth in zip(views, depths, strict=True)]
             points = int(lifted.maps.solid.sum())
@@ -125,7 +123,7 @@ class NetworkPredictor:
             "model": trained.name, "model_sha256": trained.sha256, "near": round(bounds[0], 4), "far": round(bounds[1], 4),
             "views_with_depth": sum(v.depth is not None for v in views) if chosen.use_depth else 0, "points": points,
         }  # fmt: skip
-        return Prediction(gaussians, notes, figures, shares)
+        return Prediction(gaussians, notes, figures, classes)
 
 
 def fastest_device() -> torch.device:
@@ -284,35 +282,27 @@ def select(views: Sequence[View], seen: Seen, most: int) -> tuple[list[View], Se
     else:
         alone = shared.clone()
         alone.fill_diagonal_(0)
-        lonely = {v.name for v, most_shared in zip(views, alone.amax(1), strict=True) if most_shared < _LEAST_OVERLAP}
-        if wide_range(seen.rig) == wide_range(seen.pick([0]).rig):
-            lonely = {view.name for view in views}  # all cameras stand in one place
-        if names := [view for view in guessed if view.name in lonely]:
+        lonely = (alone.amax(1) < _LEAST_OVERLAP) | torch.tensor(focus(seen.rig) == 0)
+        if names := [view for view, lone in zip(views, lonely, strict=True) if lone and any(view is one for one in guessed)]:
             notes.append(f"No other view sees what these see, so their depth is guessed: {_named(names)}.")
     return list(views), seen, notes
 
 
-def look(network: Any, encoded: Encoded, seen: Seen, options: Options, job: Job) -> tuple[Maps, tuple[float, float]]:
-    """Maps over the range that was asked for, or over what a first look finds; and that range."""
+def bounds_of(seen: Seen, options: Options) -> tuple[float, float]:
+    """Near and far: as asked for; from depth if all views have some and its holes stay empty; else from the cameras, and what depth there is."""
     if options.near > 0:
-        bounds = (options.near, options.far)
-    else:
-        known = seen.depth[seen.depth > 0]
-        if (seen.depth > 0).any(dim=(1, 2)).all():  # given depth says it
-            bounds = _around(known)
-        else:
-            first = wide_range(seen.rig)
-            if len(known):
-                near, far = _around(known)
-                first = min(first[0], near), max(first[1], far)
-            glance = network.decode(encoded, seen.rgb, seen.rig, seen.depth, *first)
-            sure = glance.confidence >= _SURE
-            bounds = _around(glance.depth[sure] if sure.float().mean() > 0.1 else glance.depth)
-            job.progress(0.5)
-    return network.decode(encoded, seen.rgb, seen.rig, seen.depth, *bounds), bounds
+        return options.near, options.far
+    known = seen.depth[seen.depth > 0]
+    if options.holes == "leave" and (seen.depth > 0).any(dim=(1, 2)).all():
+        return around(known)
+    near, far = wide_range(seen.rig)
+    if len(known):
+        nearest, farthest = around(known)
+        near, far = min(near, nearest), max(far, farthest)
+    return near, far
 
 
-def _around(depth: Tensor) -> tuple[float, float]:
+def around(depth: Tensor) -> tuple[float, float]:
     """Near and far around nearly all of some depths."""
     flat = depth.reshape(-1)
     flat = flat[:: max(1, len(flat) // 100_000)]

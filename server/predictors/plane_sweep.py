@@ -20,7 +20,7 @@ from ...core.errors import InvalidInput
 from ...core.views import View
 from ..job import Job
 from ..models.consensus import consensus
-from ..models.geometry import Rig, surface_normals, wide_range
+from ..models.geometry import Rig, focus, surface_normals, wide_range
 from ..models.network import Maps
 from ..models.points import EDGE_WEIGHT, LEAST_FACING, MERGE_CELL, OPACITY, Maps2D, Points, Splats, edges, merge, to_splats
 from ..rasterize import choice as rasterize
@@ -53,7 +53,7 @@ class PlaneSweep:
     def predict(self, views: Sequence[View], options: Mapping[str, Any], job: Job) -> Prediction:
         chosen = read_options(options)
         views, notes = usable(views, chosen)
-        with torch.inference_mode():
+        with torch.inference_mode(), network.Cancellable(job):
             seen = Seen.of(views, PIXELS, chosen.use_depth)
             views, seen, more = select(views, seen, chosen.views)
             notes += more
@@ -81,7 +81,7 @@ class PlaneSweep:
 
 def _check_baseline(views: Sequence[View], seen: Seen) -> None:
     """Without two places to look from, depth must be given."""
-    if (seen.depth > 0).any(dim=(1, 2)).all() or wide_range(seen.rig) != wide_range(seen.pick([0]).rig):
+    if (seen.depth > 0).any(dim=(1, 2)).all() or focus(seen.rig) > 0:
         return
     what = "There is one view" if len(views) == 1 else "All cameras stand in one place"
     raise InvalidInput(
@@ -102,7 +102,7 @@ def look(seen: Seen, options: network.Options, job: Job) -> tuple[Matched, tuple
     if options.near > 0:
         bounds = (options.near, options.far)
     elif (seen.depth > 0).any(dim=(1, 2)).all():
-        bounds = network._around(known)
+        bounds = network.around(known)
     else:
         bounds = wide_range(seen.rig)
         half = (seen.rig.height // 2, seen.rig.width // 2)
@@ -110,7 +110,7 @@ def look(seen: Seen, options: network.Options, job: Job) -> tuple[Matched, tuple
         job.progress(0.5)
         sure = torch.cat([first.depth[first.confidence >= SURE], known])
         if len(sure) >= LEAST_SURE * first.depth.numel():
-            bounds = network._around(sure)
+            bounds = network.around(sure)
     if len(seen.rig) == 1:
         return Matched(torch.full_like(seen.depth, bounds[1]), torch.full_like(seen.depth, UNSURE)), bounds
     return match(seen.rgb, seen.rig, *bounds, job), bounds
@@ -125,7 +125,7 @@ def to_maps(matched: Matched, seen: Seen) -> Maps:
     return Maps(
         depth=depth,
         predicted_depth=matched.depth,
-        given_trust=trust,
+        trust_logits=torch.ones_like(trust),
         confidence=torch.maximum(matched.confidence, trust),
         plane_logits=nothing,
         coarse_depth=depth,

@@ -26,7 +26,7 @@ class Example:
     far: float
 
 
-VIEW_COUNTS = {1: 0.08, 2: 0.27, 3: 0.2, 4: 0.35, 6: 0.1}
+VIEW_COUNTS = {1: 0.08, 2: 0.26, 3: 0.2, 4: 0.35, 6: 0.07, 8: 0.04}
 
 
 def example(scene: Scene, rng: np.random.Generator, depth_drop: float, targets: int = 2) -> Example:
@@ -43,6 +43,7 @@ def example(scene: Scene, rng: np.random.Generator, depth_drop: float, targets: 
     inputs = scene.pick(order[:count])
     others = scene.pick(order[count : count + targets])
     near, far = sweep_range(inputs, rng)
+    inputs, others = develop(inputs, others, rng)  # alike, or the Gaussians' colours would be held against another film
     varied = Scene(photograph(inputs.rgb, rng), inputs.depth, inputs.classes, inputs.rig)
     given = torch.zeros_like(inputs.depth) if rng.random() < depth_drop else give_depth(inputs.depth, rng)
     return Example(varied, given, others, near, far)
@@ -75,13 +76,24 @@ def rescale(scene: Scene, factor: float) -> Scene:
     return Scene(scene.rgb, scene.depth * factor, scene.classes, rig)
 
 
-def photograph(rgb: Tensor, rng: np.random.Generator) -> Tensor:
-    """Pictures [V, 3, H, W] as another camera might take them: colour cast, contrast and gamma of all; exposure, blur and noise of each."""
+def develop(inputs: Scene, others: Scene, rng: np.random.Generator) -> tuple[Scene, Scene]:
+    """All pictures as on another film: colour cast, contrast and gamma, the same for all."""
     uniform = rng.uniform
-    cast = torch.tensor(uniform(-0.12, 0.12, 3), dtype=rgb.dtype).exp()[:, None, None]
-    out = rgb.clamp(min=1e-4) ** math.exp(uniform(-0.25, 0.25)) * cast * math.exp(uniform(-0.2, 0.2))
-    grey = out.mean(1, keepdim=True)
-    out = grey + (out - grey) * uniform(0.6, 1.3)
+    cast = torch.tensor(uniform(-0.12, 0.12, 3), dtype=inputs.rgb.dtype).exp()[:, None, None] * math.exp(uniform(-0.2, 0.2))
+    gamma, contrast = math.exp(uniform(-0.25, 0.25)), uniform(0.6, 1.3)
+
+    def of(scene: Scene) -> Scene:
+        out = scene.rgb.clamp(min=1e-4) ** gamma * cast
+        grey = out.mean(1, keepdim=True)
+        return Scene((grey + (out - grey) * contrast).clamp(0, 1), scene.depth, scene.classes, scene.rig)
+
+    return of(inputs), of(others)
+
+
+def photograph(rgb: Tensor, rng: np.random.Generator) -> Tensor:
+    """Pictures [V, 3, H, W] as a camera might take them one by one: exposure, blur and noise of each."""
+    uniform = rng.uniform
+    out = rgb
     if rng.random() < 0.5:
         out = out * torch.tensor(uniform(-0.08, 0.08, (len(rgb), 1, 1, 1)), dtype=rgb.dtype).exp()
     if rng.random() < 0.2:
@@ -116,8 +128,8 @@ def give_depth(depth: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def sweep_range(scene: Scene, rng: np.random.Generator) -> tuple[float, float]:
-    """A near and far, as the cameras give them for a first look or around the truth as for a second."""
-    if rng.random() < 0.4:
+    """A near and far: as the cameras give them, or now and then around the truth, as somebody who knows the place may."""
+    if rng.random() < 0.75:
         near, far = wide_range(scene.rig)
         return near * math.exp(rng.uniform(-0.3, 0.3)), far * math.exp(rng.uniform(-0.3, 0.3))
     seen = scene.depth[scene.depth > 0]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The training loop: one room a step, whole on one device, resumable to the step.
 
-Every random choice of step k comes from (seed, k), so a run that was stopped goes on as if it had not been. From `render_from` on the
-Gaussians are drawn into other views and judged there too.
+Every random choice of step k comes from (seed, k), so a run that was stopped goes on as if it had not been (with one thread and the same rooms
+to the bit). From `render_from` on the Gaussians are drawn into other views and judged there too.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ from .rooms import Rooms, Scene, scene_of
 from .writer import Curves
 
 _WEIGHTS = {
-    "planes": 0.5, "depth": 2.0, "edges": 2.0, "normals": 0.5, "classes": 1.0,
+    "planes": 0.5, "depth": 2.0, "edges": 2.0, "trust": 0.3, "normals": 0.5, "classes": 1.0,
     "group": 0.2, "mse": 10.0, "ssim": 0.5, "drawn classes": 0.5, "drawn depth": 1.0, "smooth": 0.05,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """network: architecture, by name or as a config. steps: in all. lr, backbone_lr: peaks of a one-cycle schedule. accumulate: rooms a step.
+    """network: architecture, by name. changes: entries of it that differ. steps: in all. lr, backbone_lr: peaks of a one-cycle schedule that
+    rises for the share `warmup` of the steps. weight_decay: of AdamW. accumulate: rooms a step.
     render_from: share of the steps after which Gaussians are drawn; render_every: in how many steps once.
     small_until: share of the steps in which pictures have only `small_side` pixels a side.
-    depth_drop: how often no depth is given. ema: decay of the averaged weights, which are the ones to use.
-    losses: weights that differ from the usual. threads: of torch, 0 for its own choice.
+    depth_drop: how often no depth is given. ema: decay of the averaged weights, which are the ones to use. seed: of every random choice.
+    losses: weights that differ from the usual. save_every, picture_every, log_every: steps between.
     """
 
     network: str = "rooms"
@@ -125,8 +126,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         for part in range(config.accumulate):
             task = self.task(self.step * config.accumulate + part)
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-                losses = self.losses(task)
+            losses = self.losses(task)
             loss = torch.stack([self.loss_weights[k] * v for k, v in losses.items()]).sum() / config.accumulate
             if not torch.isfinite(loss):  # one bad room must not spoil the run; the curves show it
                 totals["skipped"] = totals.get("skipped", 0.0) + 1
@@ -163,9 +163,11 @@ class Trainer:
         given = task.given.to(self.device)
         inputs, targets = task.inputs.to(self.device), task.targets.to(self.device)
         network, rig = self.network, inputs.rig
-        encoded = network.encode(inputs.rgb, rig)
-        maps = network.decode(encoded, inputs.rgb, rig, given, task.near, task.far)
-        losses = of_maps(maps, inputs, task.near, task.far, self.class_weights)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            encoded = network.encode(inputs.rgb, rig)
+        # eight bits of mantissa would do for features, not for cameras and depths
+        maps = network.decode(encoded.float(), inputs.rgb, rig, given, task.near, task.far)
+        losses = of_maps(maps, inputs, given, task.near, task.far, self.class_weights)
         if self.step >= self.config.render_from * self.config.steps and self.step % self.config.render_every == 0:
             splats, positions = network.points.splats(lift(maps, inputs.rgb, rig, given), rig)
             if self.loss_weights["group"]:
@@ -198,9 +200,10 @@ class Trainer:
             self.step = state["step"]
 
     def start_from(self, state: dict[str, Tensor]) -> None:
-        """Begin with weights of another run."""
-        fresh = self.network.state_dict()  # parts that the other run did not have begin anew
-        self.network.load_state_dict({**fresh, **{key: value.float() for key, value in state.items() if key in fresh}})
+        """Begin with weights of another run; parts that it did not have, or in another shape, begin anew."""
+        fresh = self.network.state_dict()
+        known = {key: value.float() for key, value in state.items() if key in fresh and fresh[key].shape == value.shape}
+        self.network.load_state_dict({**fresh, **known})
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def picture(self) -> None:

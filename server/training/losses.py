@@ -15,8 +15,11 @@ from ..models.sweep import log_planes
 from .rooms import Scene
 
 
-def of_maps(maps: Maps, truth: Scene, near: float, far: float, class_weights: Tensor) -> dict[str, Tensor]:
-    """Depth over the planes (cross-entropy with the true depth's two nearest), depth itself, normals, classes. All scalars."""
+def of_maps(maps: Maps, truth: Scene, given: Tensor, near: float, far: float, class_weights: Tensor) -> dict[str, Tensor]:
+    """Depth over the planes (cross-entropy with the true depth's two nearest), depth itself, trust in given depth, normals, classes.
+
+    Depth is judged as predicted, before given depth is followed. All are scalars.
+    """
     known = truth.depth > 0
     log_true = truth.depth.clamp(min=1e-9).log()
     planes = log_planes(near, far, maps.plane_logits.shape[1], log_true)
@@ -27,16 +30,28 @@ def of_maps(maps: Maps, truth: Scene, near: float, far: float, class_weights: Te
     log_share = maps.plane_logits.log_softmax(1)
     at = [log_share.gather(1, (below + k)[:, None])[:, 0] for k in (0, 1)]
     planes_loss = -((1 - share) * at[0] + share * at[1])
-    error = (maps.depth.log() - log_true).abs()
+    log_predicted = maps.predicted_depth.log()
+    error = (log_predicted - log_true).abs()
     coarse_error = (maps.coarse_depth.log() - coarse_true).abs()
     normals, flat = surface_normals(truth.depth, truth.rig)
     return {
         "planes": planes_loss[coarse_known].mean(),
         "depth": error[known].mean() + 0.5 * coarse_error[coarse_known].mean(),
-        "edges": _slope_error(maps.depth.log(), log_true, known),
+        "edges": _slope_error(log_predicted, log_true, known),
+        "trust": _trust(maps.trust_logits, given, error.detach(), log_true, known),
         "normals": (1 - (maps.normals * normals).sum(-1))[flat].mean(),
         "classes": F.cross_entropy(maps.logits, truth.classes, class_weights, ignore_index=-1),
     }
+
+
+def _trust(logits: Tensor, given: Tensor, error: Tensor, log_true: Tensor, known: Tensor) -> Tensor:
+    """Cross-entropy of trust: given depth is to be followed where it is nearer the truth than what was predicted, or within 1%."""
+    both = known & (given > 0)
+    if not both.any():
+        return logits.new_zeros(())
+    off = (given.clamp(min=1e-9).log() - log_true).abs()
+    right = (off < error.clamp(min=0.01)).to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits[both], right[both])
 
 
 def _slope_error(log_depth: Tensor, log_true: Tensor, known: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Rays, ranges and overlaps in torch agree with core's cameras."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +98,8 @@ def test_one_view_and_cameras_in_one_place_have_the_lone_views_range():
     turned = Camera(one.width, one.height, one.K, one.T_world_camera @ np.diag([-1.0, -1.0, 1.0, 1.0]))
     assert wide_range(rig_of([one])) == LONE_VIEW_RANGE
     assert wide_range(rig_of([one, turned, one])) == LONE_VIEW_RANGE
+    shaken = [replace(one, T_world_camera=one.T_world_camera + np.eye(4)[:, 3:] * k * 2e-7) for k in (0.0, 1.0, -1.0)]
+    assert wide_range(rig_of(shaken)) == LONE_VIEW_RANGE, "what float32 makes of one place"
     moved = arc(2)[1]  # two in one place and one elsewhere have a scale
     assert wide_range(rig_of([one, turned, moved])) != LONE_VIEW_RANGE
 

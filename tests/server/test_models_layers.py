@@ -69,7 +69,7 @@ def test_lifting_follows_given_depth_exactly_where_it_is_trusted():
     h, w = 12, 20
     flat = torch.full((1, h, w), 3.0)
     maps = Maps(
-        depth=flat, predicted_depth=flat, given_trust=torch.full((1, h, w), 0.9), confidence=torch.full((1, h, w), 0.5),
+        depth=flat, predicted_depth=flat, trust_logits=torch.full((1, h, w), 2.0), confidence=torch.full((1, h, w), 0.5),
         plane_logits=torch.zeros(1, 4, 3, 5), coarse_depth=flat[:, ::4, ::4], trust=torch.ones(1, h, w),
         normals=torch.tensor([0.0, 0, -1]).expand(1, h, w, 3), logits=numbers(1, 5, h, w), features=numbers(1, 4, h, w),
     )  # fmt: skip

@@ -49,7 +49,7 @@ def test_maps_have_the_shapes_that_they_say(network, count, size):
     maps = run(network, rgb, rig, given)
     H, W = size
     shapes = {
-        "depth": (H, W), "predicted_depth": (H, W), "given_trust": (H, W), "confidence": (H, W), "trust": (H, W),
+        "depth": (H, W), "predicted_depth": (H, W), "trust_logits": (H, W), "confidence": (H, W), "trust": (H, W),
         "plane_logits": (16, H // 4, W // 4), "coarse_depth": (H // 4, W // 4), "normals": (H, W, 3), "logits": (24, H, W),
         "features": (8, H, W),
     }  # fmt: skip
@@ -142,6 +142,34 @@ def test_given_depth_is_followed_where_it_is_trusted_and_only_there(network):
     assert followed.any() and (given > 0)[followed].all()
     assert torch.allclose(maps.depth[followed], given[followed], rtol=1e-5) and (maps.confidence[followed] == 1).all()
     assert torch.allclose(maps.depth[~followed], maps.predicted_depth[~followed], rtol=1e-5)
+
+
+def test_trust_says_nothing_about_holes(network):
+    """It is enlarged with the pictures: what stood in a hole would decide for its neighbours."""
+    rgb, rig, given = inputs(2)
+    assert (run(network, rgb, rig, given).trust_logits[given == 0] > 0).all()
+
+
+def test_depth_beyond_the_planes_looks_like_depth_at_the_last_one(network):
+    rgb, rig, given = inputs(2)
+    last, beyond = given.clone(), given.clone()
+    last[:, :, :8], beyond[:, :, :8] = FAR, 5 * FAR
+    one, two = run(network, rgb, rig, last), run(network, rgb, rig, beyond)
+    assert (
+        torch.equal(one.trust[:, :, :8], two.trust[:, :, :8])
+        or (two.trust[:, :, :8] >= one.trust[:, :, :8]).float().mean() > 0.9
+    )
+
+
+def test_a_second_pass_adds_nothing_where_no_other_view_sees(network, monkeypatch):
+    rgb, rig, given = inputs(1)
+    twice = run(network, rgb, rig, given)
+    monkeypatch.setattr(type(network.refine), "PASSES", 1)
+    assert torch.equal(run(network, rgb, rig, given).predicted_depth, twice.predicted_depth)
+    rgb, rig, given = inputs(3)
+    once = run(network, rgb, rig, given)
+    monkeypatch.undo()
+    assert not torch.equal(run(network, rgb, rig, given).predicted_depth, once.predicted_depth)
 
 
 def test_given_depth_pulls_the_prediction_towards_it(network):

@@ -183,6 +183,15 @@ def test_what_more_views_look_through_than_see_goes():
     assert abs(rig.unproject(maps.depth)[agreed.kept][:, 2] - 3).max() < 1e-4
 
 
+def test_guesses_do_not_look_through_what_was_measured():
+    """Two views guess a surface behind the one whose depth was given."""
+    maps, rig = plane_maps([(0, 0, 0), (0.02, 0, 0), (0.04, 0, 0)])
+    maps.depth[1:] *= 1.5
+    assert not agree(maps, rig).kept[0, 8:-8, 8:-8].any()
+    maps.trust[0] = 1.0
+    assert agree(maps, rig).kept[0].all()
+
+
 def test_what_another_view_cannot_see_stays():
     """Behind the surface that the other view sees nothing is known."""
     maps, rig = plane_maps([(0, 0, 0), (0.1, 0, 0)])
@@ -270,8 +279,7 @@ def test_gradients_reach_every_part_of_the_head():
     torch.manual_seed(0)
     head = PointHead(replace(SMALL, own_semantics=True))
     with torch.no_grad():
-        for layer in (head.change, head.classes):
-            layer.weight.normal_(0, 0.1)
+        head.change.weight.normal_(0, 0.1)
         head.change.bias[10] = 2.0
     maps, rig = plane_maps([(0, 0, 0), (0.3, 0, 0)])
     splats, positions = head.splats(maps, rig)

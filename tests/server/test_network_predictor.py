@@ -22,12 +22,13 @@ from splatonym.server.cli import main
 from splatonym.server.job import Job
 from splatonym.server.models import weights
 from splatonym.server.pipeline import PredictRequest, predict
-from splatonym.server.predictors.contract import Prediction
+from splatonym.server.predictors import network as network_predictor
+from splatonym.server.predictors.contract import ClassMaps, Prediction
 from splatonym.server.predictors.depth_pass import DepthPass
 from splatonym.server.predictors.network import NetworkPredictor, internal_size, read_options
 from splatonym.server.rasterize import choice
 from splatonym.server.scenes import SceneStore
-from splatonym.server.semantics.network_labels import NetworkLabels, register_classes
+from splatonym.server.semantics.network_labels import NetworkLabels, class_maps, register
 from splatonym.server.verbs import verb_table
 from splatonym.tests import synthetic
 from test_predictors import cancelled_after
@@ -57,8 +58,8 @@ def moved(view, T=None, **changes):
 def ask(model, seen, job=None, **options):
     prediction = NetworkPredictor().predict(seen, {"model": model, **options}, job or Job())
     prediction.gaussians.validate()
-    assert prediction.classes is not None and len(prediction.classes.shares) == len(prediction.gaussians)
-    assert np.allclose(prediction.classes.shares.sum(1), 1, atol=1e-4)
+    assert prediction.classes is not None and len(prediction.classes.logits) == len(prediction.classes.views)
+    assert np.isfinite(prediction.classes.logits).all()
     return prediction
 
 
@@ -92,7 +93,7 @@ def test_the_same_request_gives_the_same_bits(model):
     one, two = ask(model, views), ask(model, views)
     for name in ("means", "quats", "scales", "opacities", "sh"):
         assert np.array_equal(getattr(one.gaussians, name), getattr(two.gaussians, name)), name
-    assert np.array_equal(one.classes.shares, two.classes.shares)
+    assert np.array_equal(one.classes.logits, two.classes.logits)
 
 
 def test_the_views_are_not_written_to(model):
@@ -392,6 +393,15 @@ def test_whatever_is_asked_the_answer_is_valid_or_a_sentence(model, seed, count,
         assert error.message.endswith(".") and error.hint.endswith(".")
 
 
+def test_filled_holes_are_looked_for_behind_what_was_measured(model):
+    views = synthetic.views(3)
+    seen = network_predictor.Seen.of(views, 160 * 160, True)
+    leave = network_predictor.bounds_of(seen, network_predictor.Options())
+    fill = network_predictor.bounds_of(seen, network_predictor.Options(holes="fill"))
+    assert fill[0] < leave[0] and fill[1] > leave[1]
+    assert network_predictor.bounds_of(seen, network_predictor.Options(near=1.0, far=2.0)) == (1.0, 2.0)
+
+
 # The label source
 
 
@@ -405,8 +415,27 @@ def test_the_network_names_its_own_gaussians(model):
     found = labelled(prediction, views)
     found.gaussians.validate()
     assert found.labels == weights.load(model).labels
-    assert np.array_equal(found.gaussians.label, prediction.classes.shares.argmax(1))
-    assert np.allclose(found.gaussians.confidence, prediction.classes.shares.max(1)) and not found.gaussians.instance.any()
+    shares = register(prediction.gaussians, prediction.classes, choice.choose(), Job())
+    assert np.array_equal(found.gaussians.label[shares.any(1)], shares.argmax(1)[shares.any(1)]) and shares.any(1).mean() > 0.9
+    assert np.allclose(found.gaussians.confidence, shares.max(1)) and not found.gaussians.instance.any()
+
+
+def test_views_vote_on_what_they_see_together(model):
+    """Two views say "2" everywhere and the third says "5"."""
+    views, names = synthetic.views(3), weights.load(model).labels
+    gaussians = DepthPass().predict(views, {}, Job()).gaussians
+    logits = np.zeros((3, 24, 12, 12), np.float32)
+    logits[:2, 2], logits[2, 5] = 30, 30
+
+    def ask(some):
+        return register(gaussians, ClassMaps([views[k] for k in some], logits[some], names), choice.choose(), Job())
+
+    shares, without, alone = ask([0, 1, 2]), ask([0, 1]), ask([2])
+    assert np.allclose(shares[:, [2, 5]].sum(1), shares.any(1), atol=1e-3)
+    assert (shares[~alone.any(1), 5] < 1e-3).mean() > 0.99  # but for Gaussians that hardly show anywhere
+    assert (shares[~without.any(1) & alone.any(1), 5] > 0.999).mean() > 0.99
+    both = without.any(1) & alone.any(1)
+    assert both.sum() > 100 and (shares[both, 2] > 0.5).mean() > 0.5
 
 
 @pytest.mark.parametrize("with_depth", [True, False])
@@ -414,9 +443,9 @@ def test_it_names_the_gaussians_of_other_predictors(shipped, with_depth):
     views = synthetic.views(3)
     prediction = DepthPass().predict(views, {}, Job())
     seen = views if with_depth else blind(views)
-    classes = register_classes(prediction, seen, choice.choose(), Job())
-    sums = classes.shares.sum(1)
-    assert classes.shares.shape == (len(prediction.gaussians), 24) and (classes.shares >= 0).all()
+    shares = register(prediction.gaussians, class_maps(seen, Job())[0], choice.choose(), Job())
+    sums = shares.sum(1)
+    assert shares.shape == (len(prediction.gaussians), 24) and (shares >= 0).all()
     assert (np.isclose(sums, 1, atol=1e-4) | (sums == 0)).all() and (sums > 0).mean() > 0.9
     found = labelled(prediction, seen)
     found.gaussians.validate()
@@ -437,8 +466,9 @@ def test_what_no_view_shows_stays_unlabelled(shipped):
 def test_more_views_than_fit_at_once_all_name_gaussians(shipped):
     views = synthetic.views(10, (32, 32))
     prediction = DepthPass().predict(views, {}, Job())
-    classes = register_classes(prediction, views, choice.choose(), Job())
-    assert (classes.shares.sum(1) > 0).mean() > 0.9
+    maps, _ = class_maps(views, Job())
+    assert {view.name for view in maps.views} == {view.name for view in views} and len(maps.logits) == 10
+    assert (register(prediction.gaussians, maps, choice.choose(), Job()).sum(1) > 0).mean() > 0.9
 
 
 def test_the_pipeline_takes_either_label_source(shipped):

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ from test_models_backbone import random_state
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 64
 CHANGES = {name: value for name, value in asdict(SMALL).items() if name not in ("preset", "class_count")}
-MAP_LOSSES = ("planes", "depth", "edges", "normals", "classes")
+MAP_LOSSES = ("planes", "depth", "edges", "trust", "normals", "classes")
 DRAWN_LOSSES = {"group", "mse", "ssim", "drawn classes", "drawn depth", "smooth"}
 
 
@@ -85,7 +85,16 @@ def test_fifty_steps_lower_the_loss(rooms, tmp_path):
     assert all(torch.equal(value, run.average[key]) for key, value in again.state_dict().items())
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not(rooms, tmp_path):
+@pytest.fixture
+def one_thread():
+    """More than one add gradients up in the order in which they get there."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not(rooms, tmp_path, one_thread):
     values = {"steps": 6, "render_from": 0.5, "save_every": 3, "seed": 7}
     whole = trainer(rooms, tmp_path / "whole", **values)
     first = [step["loss"] for step in whole.run()]
@@ -213,6 +222,21 @@ def test_examples_are_tasks_that_can_be_solved(scene, seed):
     assert torch.equal(again.inputs.rgb, task.inputs.rgb) and torch.equal(again.given, task.given)
 
 
+def test_inputs_and_targets_are_developed_alike(scene):
+    """Gaussians take their colours from the inputs and are held against the targets."""
+    inputs, others = augment.develop(scene, scene, np.random.default_rng(3))
+    assert torch.equal(inputs.rgb, others.rgb) and not torch.allclose(inputs.rgb, scene.rgb, atol=0.02)
+    assert torch.equal(inputs.depth, scene.depth) and ((inputs.rgb >= 0) & (inputs.rgb <= 1)).all()
+
+
+def test_weights_of_another_shape_begin_anew(rooms, tmp_path):
+    run = trainer(rooms, tmp_path)
+    fresh = {key: value.clone() for key, value in run.network.state_dict().items()}
+    run.start_from({**{key: value + 1 for key, value in fresh.items()}, "fine.bias": torch.zeros(3), "gone": torch.zeros(1)})
+    found = run.network.state_dict()
+    assert torch.equal(found["fine.bias"], fresh["fine.bias"]) and torch.equal(found["follow"], fresh["follow"] + 1)
+
+
 def test_depth_is_given_exactly_or_roughly_or_not_at_all(scene):
     kinds = set()
     for seed in range(40):
@@ -236,7 +260,7 @@ def true_maps(scene, near, far, planes=16):
     return Maps(
         scene.depth,
         scene.depth,
-        ones,
+        20 * ones,
         ones,
         (1 - place.abs()).clamp(min=1e-6).log(),
         coarse.exp(),
@@ -250,14 +274,36 @@ def true_maps(scene, near, far, planes=16):
 def test_the_losses_of_the_truth_are_least(scene):
     near, far = 0.3, 6.0
     even = torch.ones(24)
-    truth = losses.of_maps(true_maps(scene, near, far), scene, near, far, even)
-    assert all(truth[name] < 1e-4 for name in ("depth", "edges", "normals", "classes"))
+    truth = losses.of_maps(true_maps(scene, near, far), scene, scene.depth, near, far, even)
+    assert all(truth[name] < 1e-4 for name in ("depth", "edges", "trust", "normals", "classes"))
     assert truth["planes"] < 0.75  # the entropy of lying between two planes
     wrong = true_maps(Scene(scene.rgb, scene.depth * 1.2, (scene.classes + 1) % 24, scene.rig), near, far)
-    false = losses.of_maps(wrong, scene, near, far, even)
+    false = losses.of_maps(wrong, scene, scene.depth, near, far, even)
     assert all(false[name] > truth[name] + 0.1 for name in ("planes", "depth", "classes"))
     assert losses.of_group(scene.rig.unproject(scene.depth), scene) < 0.1  # at edges points of two surfaces meet in a pixel
     assert losses.of_group(scene.rig.unproject(scene.depth * 1.1), scene) > 0.3
+
+
+def test_trust_is_for_given_depth_that_beats_the_prediction(scene):
+    """Predictions are 5% off everywhere; what is given is right on the left, 10% off on the right, and missing above."""
+    near, far, even = 0.3, 6.0, torch.ones(24)
+    given, half = scene.depth.clone(), scene.rig.width // 2
+    given[:, :, half:] *= 1.1
+    given[:, :4] = 0
+    maps = true_maps(scene, near, far)
+    rightly = torch.full_like(scene.depth, 9.0)
+    rightly[:, :, half:] = -9.0
+    rightly[:, :4] = -9.0  # nobody asks
+    told = {}
+    for name, logits in (
+        ("rightly", rightly),
+        ("always", torch.full_like(rightly, 9.0)),
+        ("never", torch.full_like(rightly, -9.0)),
+    ):
+        found = replace(maps, predicted_depth=scene.depth * 1.05, trust_logits=logits)
+        told[name] = float(losses.of_maps(found, scene, given, near, far, even)["trust"])
+    assert told["rightly"] < 1e-3 and told["always"] > 4 and told["never"] > 4
+    assert losses.of_maps(maps, scene, torch.zeros_like(given), near, far, even)["trust"] == 0
 
 
 def test_pictures_that_are_the_truth_have_no_loss(scene):
