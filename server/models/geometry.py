@@ -52,6 +52,13 @@ class Rig:
         factor = self.K.new_tensor([width / self.width, height / self.height, 1.0])
         return Rig(self.K * factor[:, None], self.T_world_camera, height, width)
 
+    def mirrored(self) -> Rig:
+        """The cameras of mirrored pictures: of the world in a mirror (world and camera axes both reflected in x)."""
+        flip = self.K.new_tensor([-1.0, 1.0, 1.0, 1.0])
+        K = self.K.clone()
+        K[:, 0, 2] = self.width - K[:, 0, 2]
+        return Rig(K, self.T_world_camera * flip[:, None] * flip, self.height, self.width)
+
     def rays(self) -> Tensor:
         """[V, H, W, 3] directions in camera axes with z = 1, through the pixels' centres."""
         column = torch.arange(self.width, dtype=self.K.dtype, device=self.K.device) + 0.5

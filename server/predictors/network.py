@@ -25,7 +25,7 @@ from ..job import Job
 from ..models import weights
 from ..models.geometry import Rig, focus, overlap, wide_range
 from ..models.lifting import lift
-from ..models.network import Maps
+from ..models.network import Maps, Network
 from ..models.points import Maps2D, Splats
 from ..rasterize import choice as rasterize
 from .contract import ClassMaps, Prediction
@@ -44,7 +44,7 @@ class Options:
     """model: trained weights by name, or the path of a .safetensors file. views: used at most, the best of more.
     near, far: depths between which surfaces are looked for, scene units; 0 finds them.
     use_depth: whether given depth is used. holes: what a pixel without depth in a view with depth is: "leave" nothing, "fill" unknown.
-    rounds: of colour correction.
+    rounds: of colour correction. mirror: whether names are asked of the mirrored pictures, too; it takes the network twice as long.
     """
 
     model: str = weights.DEFAULT
@@ -54,10 +54,12 @@ class Options:
     use_depth: bool = True
     holes: str = "leave"
     rounds: int = 2
+    mirror: bool = True
 
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "model": (str,), "views": (int,), "near": (int, float), "far": (int, float), "use_depth": (bool,), "holes": (str,), "rounds": (int,),
+    "mirror": (bool,),
 }  # fmt: skip
 
 
@@ -103,8 +105,9 @@ class NetworkPredictor:
             bounds = bounds_of(seen, chosen)
             with job.stage("sweep depth"):
                 maps = network.decode(encoded, seen.rgb, seen.rig, seen.depth, *bounds)
-            classes = ClassMaps(views, maps.logits.cpu().numpy(), trained.labels)
-            with job.stage("lift to points"):  # their classes are registered later, when labels are wanted
+            with job.stage("name"):
+                classes = ClassMaps(views, class_logits(network, maps, seen, bounds, chosen).cpu().numpy(), trained.labels)
+            with job.stage("lift to points"):  # without classes: these are registered when labels are wanted
                 lifted = lift_views(replace(maps, logits=maps.logits[:, :0]), views, chosen)
             del encoded, maps
             with job.stage("gather points"):
@@ -170,6 +173,10 @@ class Seen:
     def pick(self, which: Sequence[int]) -> Seen:
         some = torch.tensor(which)
         return Seen(self.rgb[some], self.depth[some], self.rig.pick(some))
+
+    def mirrored(self) -> Seen:
+        rgb = self.rgb.flip(-1).contiguous(memory_format=torch.channels_last)
+        return Seen(rgb, self.depth.flip(-1), self.rig.mirrored())
 
     def to(self, device: torch.device) -> Seen:
         return Seen(self.rgb.to(device), self.depth.to(device), self.rig.to(device))
@@ -300,6 +307,15 @@ def bounds_of(seen: Seen, options: Options) -> tuple[float, float]:
         nearest, farthest = around(known)
         near, far = min(near, nearest), max(far, farthest)
     return near, far
+
+
+def class_logits(network: Network, maps: Maps, seen: Seen, bounds: tuple[float, float], options: Options) -> Tensor:
+    """[V, C, h, w] what maps say of classes and, if asked for, what the mirrored pictures say: the logarithm of the sum of both shares."""
+    if not options.mirror:
+        return maps.logits
+    other = seen.mirrored()
+    mirrored = network.decode(network.encode(other.rgb, other.rig), other.rgb, other.rig, other.depth, *bounds).logits.flip(-1)
+    return torch.logaddexp(maps.logits.log_softmax(1), mirrored.log_softmax(1))
 
 
 def around(depth: Tensor) -> tuple[float, float]:

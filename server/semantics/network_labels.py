@@ -58,7 +58,7 @@ class NetworkLabels:
 def class_maps(views: Sequence[View], job: Job, model: str | None = None) -> tuple[ClassMaps, list[str]]:
     """What a trained network, the default one if None, sees in all views that it can use, some at a time; and which it cannot use."""
     from ..models import weights
-    from ..predictors.network import Cancellable, Options, Seen, bounds_of, fastest_device, usable
+    from ..predictors.network import Cancellable, Options, Seen, bounds_of, class_logits, fastest_device, usable
 
     options = Options() if model is None else Options(model=model)
     with job.stage("load network"):
@@ -71,9 +71,9 @@ def class_maps(views: Sequence[View], job: Job, model: str | None = None) -> tup
             seen = Seen.of(some, trained.network.config.pixels, options.use_depth)
             device = fastest_device()
             network, seen = trained.network.to(device), seen.to(device)
-            encoded = network.encode(seen.rgb, seen.rig)
-            maps = network.decode(encoded, seen.rgb, seen.rig, seen.depth, *bounds_of(seen, options))
-            logits.append(maps.logits.cpu().numpy())
+            bounds = bounds_of(seen, options)
+            maps = network.decode(network.encode(seen.rgb, seen.rig), seen.rgb, seen.rig, seen.depth, *bounds)
+            logits.append(class_logits(network, maps, seen, bounds, options).cpu().numpy())
     return ClassMaps(flat, np.concatenate(logits), trained.labels), notes
 
 

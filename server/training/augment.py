@@ -50,13 +50,8 @@ def example(scene: Scene, rng: np.random.Generator, depth_drop: float, targets: 
 
 
 def mirror(scene: Scene) -> Scene:
-    """The scene in a mirror: pictures flipped, and cameras with them (world and camera axes both reflected in x)."""
-    flip = torch.tensor([-1.0, 1.0, 1.0, 1.0])
-    T = scene.rig.T_world_camera * flip[:, None] * flip
-    K = scene.rig.K.clone()
-    K[:, 0, 2] = scene.rig.width - K[:, 0, 2]
-    rig = Rig(K, T, scene.rig.height, scene.rig.width)
-    return Scene(scene.rgb.flip(-1), scene.depth.flip(-1), scene.classes.flip(-1), rig)
+    """The scene in a mirror."""
+    return Scene(scene.rgb.flip(-1), scene.depth.flip(-1), scene.classes.flip(-1), scene.rig.mirrored())
 
 
 def shrink(scene: Scene, side: int) -> Scene:

@@ -300,6 +300,7 @@ def test_stages_have_names_and_progress_grows(model):
         "load network",
         "encode",
         "sweep depth",
+        "name",
         "lift to points",
         "gather points",
         "refine opacity",
@@ -391,6 +392,25 @@ def test_whatever_is_asked_the_answer_is_valid_or_a_sentence(model, seed, count,
         ask(model, views, use_depth=use_depth, holes="fill" if fill else "leave", rounds=1)
     except InvalidInput as error:
         assert error.message.endswith(".") and error.hint.endswith(".")
+
+
+def test_names_of_a_scene_and_of_its_mirror_image_are_mirror_images(model):
+    network, seen = weights.load(model).network, network_predictor.Seen.of(blind(synthetic.views(3)), 160 * 160, True)
+    said = []
+    with torch.inference_mode():
+        for one in (seen, seen.mirrored()):
+            bounds = network_predictor.bounds_of(one, network_predictor.Options())
+            maps = network.decode(network.encode(one.rgb, one.rig), one.rgb, one.rig, one.depth, *bounds)
+            said.append(network_predictor.class_logits(network, maps, one, bounds, network_predictor.Options()))
+            assert network_predictor.class_logits(network, maps, one, bounds, network_predictor.Options(mirror=False)) is maps.logits
+    assert torch.allclose(said[0], said[1].flip(-1), atol=1e-3)
+
+
+def test_the_mirror_changes_names_alone(model):
+    views = blind(synthetic.views(2))
+    one, two = ask(model, views), ask(model, views, mirror=False)
+    assert np.array_equal(one.gaussians.means, two.gaussians.means)
+    assert not np.array_equal(one.classes.logits, two.classes.logits)
 
 
 def test_filled_holes_are_looked_for_behind_what_was_measured(model):
