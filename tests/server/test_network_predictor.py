@@ -402,7 +402,10 @@ def test_names_of_a_scene_and_of_its_mirror_image_are_mirror_images(model):
             bounds = network_predictor.bounds_of(one, network_predictor.Options())
             maps = network.decode(network.encode(one.rgb, one.rig), one.rgb, one.rig, one.depth, *bounds)
             said.append(network_predictor.class_logits(network, maps, one, bounds, network_predictor.Options()))
-            assert network_predictor.class_logits(network, maps, one, bounds, network_predictor.Options(mirror=False)) is maps.logits
+            assert (
+                network_predictor.class_logits(network, maps, one, bounds, network_predictor.Options(mirror=False))
+                is maps.logits
+            )
     assert torch.allclose(said[0], said[1].flip(-1), atol=1e-3)
 
 
