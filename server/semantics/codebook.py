@@ -72,11 +72,6 @@ class Codebook:
         result: npt.NDArray[np.float32] = out.numpy()
         return result
 
-    def select(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> Codebook:
-        """The same words for some of the Gaussians."""
-        parts = {name: getattr(self, name)[which] for name in ("index", "weight", "confidence")}
-        return Codebook(self.model, self.key, self.specific, self.context, **parts)
-
     def validate(self) -> None:
         """Raise InvalidInput unless shapes, dtypes and indices are as documented."""
         K, D, N = len(self.specific), self.specific.shape[-1] if self.specific.ndim == 2 else 0, len(self.index)

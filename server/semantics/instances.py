@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from .votes import Floats, Ints, added_up, heaviest
 
 LEAST_OVERLAP = 0.4
 """Share of a region's known Gaussians that a thing must own for the region to join it;"""
@@ -62,29 +61,22 @@ def join(views: Sequence[ViewRegions], gaussians: int) -> Things:
             return_inverse=True,
         )
         of = np.split(flat, np.cumsum([len(view.pixels) for view in views])[:-1])
-        return _things(views, [part.astype(np.int64) for part in of], len(numbers), gaussians, numbers.astype(np.int64))
+        return _things(views, [part.astype(np.int64) for part in of], len(numbers), numbers.astype(np.int64))
     bank = _Bank(gaussians)
-    of = []
-    for number in range(ROUNDS):
+    of = [bank.take(view, None) for view in views]
+    for _ in range(ROUNDS - 1):
         for place, view in enumerate(views):
-            mine = of[place] if number else None
-            joined = bank.take(view, mine)
-            if number:
-                of[place] = joined
-            else:
-                of.append(joined)
+            of[place] = bank.take(view, of[place])
     used, flat = np.unique(np.concatenate(of) if of else np.zeros(0, np.int64), return_inverse=True)
     parts = np.split(flat.astype(np.int64), np.cumsum([len(part) for part in of])[:-1]) if of else []
-    return _things(views, parts, len(used), gaussians, np.arange(1, len(used) + 1))
+    return _things(views, parts, len(used), np.arange(1, len(used) + 1))
 
 
 class _Bank:
     """Claims of things on Gaussians, so far."""
 
     def __init__(self, gaussians: int) -> None:
-        self.gaussians = gaussians
-        self.keys = np.zeros(0, np.int64)  # Gaussian << 32 | thing, sorted
-        self.weights = np.zeros(0)
+        self.votes = added_up()  # of things
         self.owner = np.full(gaussians, -1, np.int64)
         self.vectors: dict[int, Floats] = {}
         self.count = 0
@@ -119,25 +111,20 @@ class _Bank:
         return thing
 
     def _claim(self, view: ViewRegions, thing: Ints, sign: float) -> None:
-        keys = view.gaussian << 32 | thing[view.region]
-        self.keys, place = np.unique(np.concatenate([self.keys, keys]), return_inverse=True)
-        weights = np.concatenate([self.weights, sign * view.weight])
-        self.weights = np.bincount(place, weights, minlength=len(self.keys)).clip(min=0)
+        gaussian, who, weight = added_up(self.votes, (view.gaussian, thing[view.region], sign * view.weight))
+        left = weight > 1e-9  # what is withdrawn leaves rounding behind
+        self.votes = gaussian[left], who[left], weight[left]
+        gaussian, who, weight = self.votes
+        best = heaviest(gaussian, weight)
         self.owner[:] = -1
-        gaussian, who = self.keys >> 32, self.keys & 0xFFFFFFFF
-        order = np.lexsort((-self.weights, gaussian))
-        first = order[np.unique(gaussian[order], return_index=True)[1]]
-        claimed = self.weights[first] > 0
-        self.owner[gaussian[first][claimed]] = who[first][claimed]
+        self.owner[gaussian[best]] = who[best]
         if view.vectors is not None:
             for region, number in enumerate(thing):
                 said = self.vectors.setdefault(int(number), np.zeros(view.vectors.shape[1]))
                 said += sign * np.sqrt(view.pixels[region]) * view.vectors[region]
 
 
-def _things(views: Sequence[ViewRegions], of: list[Ints], count: int, gaussians: int, numbers: Ints) -> Things:
+def _things(views: Sequence[ViewRegions], of: list[Ints], count: int, numbers: Ints) -> Things:
     """Claims of all views added up."""
-    keys = [view.gaussian << 32 | mine[view.region] for view, mine in zip(views, of, strict=True)]
-    joined, place = np.unique(np.concatenate(keys) if keys else np.zeros(0, np.int64), return_inverse=True)
-    weight = np.bincount(place, np.concatenate([view.weight for view in views]) if views else None, minlength=len(joined))
-    return Things(of, count, joined >> 32, joined & 0xFFFFFFFF, weight.astype(np.float64), numbers)
+    votes = added_up(*((view.gaussian, mine[view.region], view.weight) for view, mine in zip(views, of, strict=True)))
+    return Things(of, count, *votes, numbers)

@@ -22,6 +22,7 @@ from .clip.models import Clip
 from .codebook import WORDS_MOST, Codebook, pairs
 from .instances import Things, ViewRegions, join
 from .segments import segments
+from .votes import added_up, heaviest
 
 LEAST_PIXELS = 30
 """Smaller regions are not described: there is nothing to see in them."""
@@ -64,8 +65,8 @@ def listen(gaussians: GaussianArrays, views: Sequence[View], clip: Clip, regions
         job.check()
         specific, context = words(things, described, clip.dim)
         specific, context, word_of = shortened(specific, context, weights_of(things))
-        index, weight, confidence = pairs(len(gaussians), *merged(things.gaussian, word_of[things.thing], things.weight))
-        instance = heaviest(things, len(gaussians))
+        index, weight, confidence = pairs(len(gaussians), *added_up((things.gaussian, word_of[things.thing], things.weight)))
+        instance = owners(things, len(gaussians))
     book = Codebook(clip.name, clip.key, specific.astype(np.float16), context.astype(np.float16), index, weight, confidence)
     return Language(book, instance, notes)
 
@@ -165,19 +166,10 @@ def shortened(
     return specific[kept], context[kept], word_of
 
 
-def merged(
-    gaussian: npt.NDArray[np.int64], word: npt.NDArray[np.int64], weight: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Entries with each pair once."""
-    keys, place = np.unique(gaussian << 32 | word, return_inverse=True)
-    return keys >> 32, keys & 0xFFFFFFFF, np.bincount(place, weight, minlength=len(keys)).astype(np.float64)
-
-
-def heaviest(things: Things, gaussians: int) -> npt.NDArray[np.int32]:
+def owners(things: Things, gaussians: int) -> npt.NDArray[np.int32]:
     """[N] the number of the thing that claims each Gaussian most, 0 for none."""
-    order = np.lexsort((-things.weight, things.gaussian))
-    gaussian, first = np.unique(things.gaussian[order], return_index=True)
     out = np.zeros(gaussians, np.int32)
-    claimed = things.weight[order][first] > 0
-    out[gaussian[claimed]] = things.numbers[things.thing[order][first][claimed]]
+    best = heaviest(things.gaussian, things.weight)
+    best = best[things.weight[best] > 0]
+    out[things.gaussian[best]] = things.numbers[things.thing[best]]
     return out

@@ -22,8 +22,7 @@ from ..job import Job
 from ..predictors.contract import Prediction
 from ..rasterize.contract import Backend, RasterSettings
 from .contract import Labelled
-
-Ints = npt.NDArray[np.int64]
+from .votes import Ints, added_up, heaviest
 
 
 class SceneLabels:
@@ -56,18 +55,14 @@ def _register(
     gaussians: GaussianArrays, views: Sequence[View], backend: Backend, job: Job
 ) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
     """(Gaussian, instance number, weight) summed over the views, sorted by Gaussian, then number."""
-    keys = np.zeros(0, np.int64)
-    weights = np.zeros(0)
+    votes = added_up()
     indexed = [(view, view.index) for view in views if view.index is not None]
     frames = backend.prepare_all(gaussians, [view.camera for view, _ in indexed], RasterSettings(), job)
     for place, (view, index) in enumerate(indexed):
         job.progress(place / len(indexed), view.name)
         found = next(frames).register_ids(index)
-        keys = np.concatenate([keys, found.gaussian.astype(np.int64) << 32 | found.id])
-        weights = np.concatenate([weights, found.weight])
-        keys, place_of = np.unique(keys, return_inverse=True)
-        weights = np.bincount(place_of, weights, minlength=len(keys)).astype(np.float64)
-    return keys >> 32, keys & 0xFFFFFFFF, weights
+        votes = added_up(votes, (found.gaussian.astype(np.int64), found.id.astype(np.int64), found.weight))
+    return votes
 
 
 def _decide(
@@ -77,7 +72,7 @@ def _decide(
     whole = np.bincount(gaussian, weight, minlength=count)
     by_class, entry_class = np.unique(gaussian << 32 | label, return_inverse=True)
     class_weight = np.bincount(entry_class, weight, minlength=len(by_class)).astype(np.float64)
-    best_class = _heaviest(by_class >> 32, class_weight)
+    best_class = heaviest(by_class >> 32, class_weight)
     out_label = np.full(count, unlabelled, np.int32)
     confidence = np.zeros(count, np.float32)
     owner = by_class[best_class] >> 32
@@ -85,13 +80,7 @@ def _decide(
     confidence[owner] = class_weight[best_class] / np.maximum(whole[owner], 1e-30)
 
     of_class = np.flatnonzero(out_label[gaussian] == label)
-    best = of_class[_heaviest(gaussian[of_class], weight[of_class])]
+    best = of_class[heaviest(gaussian[of_class], weight[of_class])]
     instance = np.zeros(count, np.int32)
     instance[gaussian[best]] = number[best]
     return out_label, instance, np.clip(confidence, 0, 1)
-
-
-def _heaviest(group: Ints, weight: npt.NDArray[np.float64]) -> Ints:
-    """The place of each group's heaviest entry; the first among equals."""
-    order = np.lexsort((-weight, group))
-    return order[np.unique(group[order], return_index=True)[1]]

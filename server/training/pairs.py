@@ -24,7 +24,7 @@ from ..semantics.segments import oklab
 COLOURS = {
     "white": (217, 217, 214), "black": (13, 13, 14), "grey": (115, 115, 117), "red": (184, 23, 20), "orange": (224, 115, 20),
     "yellow": (224, 199, 31), "green": (36, 128, 41), "turquoise": (26, 153, 153), "blue": (26, 56, 173), "purple": (107, 36, 140),
-    "pink": (230, 122, 158), "brown": (89, 51, 26), "beige": (204, 179, 138),
+    "pink": (230, 122, 158), "brown": (89, 51, 26), "beige": (204, 178, 138),
 }  # fmt: skip
 """Middle sRGB values of the colours that are spoken of."""
 SURE_COLOUR = 0.55

@@ -241,7 +241,7 @@ def test_what_is_missing_is_said(tmp_path):
 
 def test_weights_that_are_not_there_are_not_fetched(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(NotAvailable, match=r"599 MB\) are not on this machine"):
+    with pytest.raises(NotAvailable, match=r"598 MB\) are not on this machine"):
         models.load(models.DEFAULT)
 
 

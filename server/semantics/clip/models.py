@@ -2,18 +2,16 @@
 """Vision-language models of open_clip: which there are, where their weights lie, and how they are loaded.
 
 A model is named "ARCHITECTURE/WEIGHTS" as open_clip names both ("ViT-B-16/laion2b_s34b_b88k"), or by "ARCHITECTURE=/path/to/weights", or
-by a folder with open_clip_config.json and weights; "tiny" is the project's own. Weights are used where they lie; nothing here opens a
-connection, see `download.py`. What was pickled is read by torch with `weights_only`, safetensors by their own library.
+by a folder with open_clip_config.json and weights. Weights are used where they lie: nothing here fetches them. What was pickled is read by torch
+with `weights_only`, safetensors by their own library.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +25,13 @@ from torch import Tensor
 from ....core.errors import InvalidFile, InvalidInput, NotAvailable
 from . import dense
 
-TINY = "tiny"
 DEFAULT = "ViT-B-16/laion2b_s34b_b88k"
-TINY_FOLDER = Path(__file__).resolve().parent / "tiny"
 TEXTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class Known:
-    """A model that is worth naming. megabytes: of its weights in float32. licence: of the weights."""
+    """A model that is worth naming. megabytes: of its weights in float32, four bytes a parameter. licence: of the weights."""
 
     name: str
     megabytes: int
@@ -44,12 +40,11 @@ class Known:
 
 
 KNOWN = (
-    Known(TINY, 15, "GPL-3.0-or-later", "ships with the project; furniture only"),
     Known("ViT-B-32/laion2b_s34b_b79k", 605, "MIT", "small: four times faster than the default, coarser"),
-    Known(DEFAULT, 599, "MIT", "default"),
+    Known(DEFAULT, 598, "MIT", "default"),
     Known("convnext_base_w/laion2b_s13b_b82k", 718, "MIT", "convolutional"),
     Known("ViT-B-16-SigLIP/webli", 813, "Apache-2.0", "sigmoid loss; needs the package transformers for its texts"),
-    Known("ViT-L-14/laion2b_s32b_b82k", 1711, "MIT", "large"),
+    Known("ViT-L-14/laion2b_s32b_b82k", 1710, "MIT", "large"),
 )
 
 
@@ -65,7 +60,7 @@ class Source:
 @dataclass(frozen=True)
 class Clip:
     """A loaded model. size: side of its pictures in pixels. dim: length of its vectors. stride: side of a patch. key: of its weights, for
-    caches. mean, std: of its pictures' channels, 0..1. logit_scale: by which it was trained to multiply similarities.
+    caches. mean, std: of its pictures' channels, 0..1.
     """
 
     name: str
@@ -79,7 +74,6 @@ class Clip:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     bicubic: bool
-    logit_scale: float
     _texts: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -137,8 +131,6 @@ class Clip:
 
 def locate(name: str) -> Source | None:
     """Where the model's weights lie on this machine, None where they do not; a name that cannot be one raises NotAvailable."""
-    if name == TINY:
-        return _folder_source(name, TINY_FOLDER)
     architecture, equals, path = name.partition("=")
     if equals:
         file = Path(path).expanduser()
@@ -211,11 +203,11 @@ def load(name: str, device: str = "cpu", precision: str = "fp32") -> Clip:
         size = next((f" ({known.megabytes:,} MB)" for known in KNOWN if known.name == name), "")
         raise NotAvailable(
             f"The weights of '{name}'{size} are not on this machine.",
-            f"Allow the download, or choose '{TINY}', which ships with Splatonym.",
+            "Fetch them with open_clip, or give the folder of another model.",
         )
     local = source.architecture.startswith("local-dir:")
     try:
-        network, _, transform = open_clip.create_model_and_transforms(
+        network = open_clip.create_model(
             source.architecture,
             pretrained=None if local else str(source.weights),
             precision=precision,
@@ -231,7 +223,6 @@ def load(name: str, device: str = "cpu", precision: str = "fp32") -> Clip:
         raise NotAvailable(
             f"'{name}' needs a package that is missing: {error.name}.", f"Install it, or choose '{DEFAULT}'."
         ) from error
-    del transform
     return wrap(name, weights_key(source.weights), network.eval().requires_grad_(False), tokenizer)
 
 
@@ -242,7 +233,6 @@ def wrap(name: str, key: str, network: Any, tokenizer: Any) -> Clip:
     about = get_model_preprocess_cfg(network)
     size = about.get("size", network.visual.image_size)
     side = int(size[0] if isinstance(size, (tuple, list)) else size)
-    scale = getattr(network, "logit_scale", None)
     with torch.inference_mode():
         sample = torch.zeros(1, 3, side, side, device=next(network.parameters()).device, dtype=next(network.parameters()).dtype)
         dim = int(network.encode_image(sample).shape[-1])
@@ -258,7 +248,6 @@ def wrap(name: str, key: str, network: Any, tokenizer: Any) -> Clip:
         mean=tuple(about["mean"]),
         std=tuple(about["std"]),
         bicubic=about.get("interpolation", "bicubic") != "bilinear",
-        logit_scale=100.0 if scale is None else float(scale.detach().exp()),
     )
 
 
@@ -270,19 +259,5 @@ def weights_key(path: Path) -> str:
 
 @lru_cache(maxsize=8)
 def _hash(path: str, size: int, changed: int) -> str:
-    digest = sha256()
     with Path(path).open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()[:16]
-
-
-def offline() -> bool:
-    """Whether the environment says that nothing may be fetched."""
-    return os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-
-
-def describe(folder: Path) -> dict[str, Any]:
-    """The JSON beside a folder's weights."""
-    found: dict[str, Any] = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
-    return found
+        return file_digest(file, "sha256").hexdigest()[:16]
