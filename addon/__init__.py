@@ -5,9 +5,26 @@ from __future__ import annotations
 
 import bpy
 
-from . import connection, jobs, operators, panels, preferences, properties
+from . import (
+    ask_panel,
+    connection,
+    jobs,
+    operators,
+    panels,
+    preferences,
+    properties,
+    semantic_operators,
+)
 
-_CLASSES = (preferences.SplatonymPreferences, properties.SplatonymSettings, *operators.CLASSES, *panels.CLASSES)
+_CLASSES = (
+    preferences.SplatonymPreferences,
+    properties.SplatonymSettings,
+    properties.SplatonymQuestion,
+    *operators.CLASSES,
+    *semantic_operators.CLASSES,
+    *panels.CLASSES,
+    *ask_panel.CLASSES,
+)
 
 
 def register() -> None:
@@ -15,6 +32,7 @@ def register() -> None:
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.splatonym = bpy.props.PointerProperty(type=properties.SplatonymSettings)
+    bpy.types.Scene.splatonym_question = bpy.props.PointerProperty(type=properties.SplatonymQuestion)
     bpy.types.Collection.splatonym_show = properties.show_property()
     jobs.register()
 
@@ -24,6 +42,7 @@ def unregister() -> None:
     jobs.unregister()
     connection.close()
     del bpy.types.Collection.splatonym_show
+    del bpy.types.Scene.splatonym_question
     del bpy.types.Scene.splatonym
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import bpy
@@ -13,6 +13,8 @@ from ..core.errors import InvalidFile
 from ..core.files import staged_folder, write_json
 from ..core.scene import write_scene
 from . import jobs
+from .asking import Found, ask_result
+from .build import find_results
 from .labelling import LabelOptions, Outcome, label_cameras
 
 
@@ -20,13 +22,15 @@ from .labelling import LabelOptions, Outcome, label_cameras
 class HeadlessOptions:
     """What to label and where the results go.
 
-    blend: file to open, or None for the one that is open. strict: write the PLY without labels.
+    blend: file to open, or None for the one that is open. strict: write the PLY without labels. queries: what to ask the result for; each
+    answer goes into answers.json, and the last one stays on the points of the .blend.
     """
 
     out: Path
     label: LabelOptions
     blend: Path | None = None
     strict: bool = False
+    queries: tuple[str, ...] = ()
 
 
 def label_file(options: HeadlessOptions, tell: Callable[[jobs.Step], None] | None = None) -> Outcome:
@@ -37,8 +41,18 @@ def label_file(options: HeadlessOptions, tell: Callable[[jobs.Step], None] | Non
         outcome = jobs.run_to_end(label_cameras(bpy.context, options.label), tell)
         write_scene(folder, outcome.scene, strict=options.strict)
         write_json(folder / "report.json", outcome.report)
+        if options.queries:
+            write_json(
+                folder / "answers.json", {"answers": [asdict(found) for found in _answers(options.queries, outcome, tell)]}
+            )
         save_copy(folder / f"{bpy.path.clean_name(outcome.scene.name)}.blend")
     return outcome
+
+
+def _answers(queries: Sequence[str], outcome: Outcome, tell: Callable[[jobs.Step], None] | None) -> Iterator[Found]:
+    result = next(result for result in find_results(bpy.context.scene) if result.id == outcome.result_id)
+    for text in queries:
+        yield jobs.run_to_end(ask_result(bpy.context, result, text, "", "object", None, show=False), tell)
 
 
 def open_blend(path: Path) -> None:

@@ -36,6 +36,11 @@ class LabelOptions:
     """Whether a predictor that can do without is given the rendered depth."""
     label_source: str = "scene"
     label_set: str = "indoor"
+    names: str = ""
+    """For labels from text: what a person typed, as core.labels.from_text reads it."""
+    model: str = "auto"
+    regions: str = "auto"
+    """For labels from text: the vision-language model, and where regions come from."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ def label_cameras(context: bpy.types.Context, options: LabelOptions) -> Generato
     """The whole job on the open scene."""
     if not options.result_name.strip():
         raise InvalidInput("The result has no name.", "Give it one; its collection is called so.")
+    if options.label_source == "text":
+        label_sets.from_text(options.names)  # a list that cannot be read is said before anything is rendered
     shots = choose_cameras(context, options.camera_source, names=options.camera_names)
     connection.client()  # a missing server is said before anything is rendered; it starts up meanwhile
     captured = yield from capture_steps(context, shots, options)
@@ -89,24 +96,30 @@ def predict_steps(captured: Captured, options: LabelOptions, replaces: str = "")
         PredictFields(
             name=options.result_name,
             views=captured.views,
-            labels=captured.labels,
+            labels=label_sets.from_text(options.names) if options.label_source == "text" else captured.labels,
             instances=captured.instances,
             predictor=options.predictor,
             label_source=options.label_source,
             options=predictor_options(options),
             scene=replaces,
+            label_options=label_options(options),
         )
     )
     data, arrays = yield from server_steps("predict", params, arrays)
     scene = unpack_scene(data["scene"], arrays)
     empty = empty_views(captured.views)
-    notes = f"Nothing was seen by {', '.join(empty)}." if empty else ""
-    return Outcome(data["id"], scene, data["report"], notes)
+    notes = [f"Nothing was seen by {', '.join(empty)}."] if empty else []
+    return Outcome(data["id"], scene, data["report"], " ".join([*notes, *data["report"].get("notes", ())]))
 
 
 def predictor_options(options: LabelOptions) -> dict[str, Any]:
     """What the predictor is told of itself; a predictor refuses options that it does not have."""
     return {"use_depth": False} if options.predictor in TAKE_DEPTH_OR_LEAVE_IT and not options.use_depth else {}
+
+
+def label_options(options: LabelOptions) -> dict[str, Any]:
+    """What the label source is told of itself."""
+    return {"model": options.model, "regions": options.regions} if options.label_source == "text" else {}
 
 
 def server_steps(

@@ -19,10 +19,11 @@ from .pictures import PICTURES, render_result
 
 _SETTINGS = (
     "result_name", "camera_source", "resolution", "samples", "engine", "predictor", "use_depth", "label_source", "label_set",
+    "names", "model", "regions",
 )  # fmt: skip
 
 
-def _copied(name: str) -> Any:
+def copied(name: str) -> Any:
     """The definition of a panel setting, to be an operator's property too."""
     return properties.SplatonymSettings.__annotations__[name]
 
@@ -34,7 +35,7 @@ class SPLATONYM_OT_predict(jobs.ModalWork, bpy.types.Operator):
     bl_label = "Predict Labelled Gaussians"
     bl_options = {"REGISTER", "UNDO"}
 
-    __annotations__ = {name: _copied(name) for name in _SETTINGS}
+    __annotations__ = {name: copied(name) for name in _SETTINGS}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -49,6 +49,10 @@ class SPLATONYM_PT_predict(SidebarPanel, bpy.types.Panel):
         column.prop(settings, "label_source")
         if settings.label_source == "scene":
             column.prop(settings, "label_set")
+        elif settings.label_source == "text":
+            column.prop(settings, "names")
+            column.prop(settings, "model")
+            column.prop(settings, "regions")
         if jobs.state.running:
             step = jobs.state.step
             layout.progress(text=f"{step.stage} {step.text}".strip(), factor=step.fraction)
@@ -106,16 +110,16 @@ def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     error = jobs.state.error
     if error is not None:
         box = layout.box()
-        _draw_wrapped(box, error.message, context, icon="ERROR")
+        draw_wrapped(box, error.message, context, icon="ERROR")
         if error.hint:
-            _draw_wrapped(box, error.hint, context, icon="BLANK1")
+            draw_wrapped(box, error.hint, context, icon="BLANK1")
         if isinstance(error, (NotAvailable, NoInterpreter, ServerDied)):
             box.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES").module = PACKAGE
     elif jobs.state.message:
-        _draw_wrapped(layout, jobs.state.message, context, icon="CHECKMARK")
+        draw_wrapped(layout, jobs.state.message, context, icon="CHECKMARK")
 
 
-def _draw_wrapped(layout: bpy.types.UILayout, text: str, context: bpy.types.Context, icon: str) -> None:
+def draw_wrapped(layout: bpy.types.UILayout, text: str, context: bpy.types.Context, icon: str) -> None:
     """Labels do not wrap by themselves: about 7 pixels a letter at 100 %."""
     width = max(20, int(context.region.width / (7 * context.preferences.system.ui_scale)) - 6)
     column, line = layout.column(align=True), ""

@@ -9,11 +9,15 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from ..core.errors import NotAvailable
+from ..core.heat import heat_colours
 from ..core.labels import label_colour
 from ..core.protocol import Pictures, pack_camera, pack_scene, unpack_pictures
 from ..core.scene import SemanticScene
 from . import connection
 from .build import Result, read_gaussians
+from .build.attributes import point_scores
+from .build.objects import point_objects
 from .capture import scene_camera
 from .jobs import Step
 from .labelling import server_steps
@@ -24,6 +28,7 @@ PICTURES = [
     ("ALPHA", "Opacity", "How much of each pixel the splat covers"),
     ("CLASS", "Classes", "Each pixel in the colour of its class"),
     ("INSTANCE", "Instances", "Each pixel in a colour of its object"),
+    ("ANSWER", "Answer", "How well what shows in each pixel fits the last question"),
 ]
 
 
@@ -33,13 +38,27 @@ def render_result(context: bpy.types.Context, result: Result, picture: str) -> G
     scene = read_gaussians(result.collection)
     # The objects may have been edited since the server predicted them, so it gets them anew.
     fields, arrays = pack_scene(scene)
+    asked = {"scores": answer_scores(result)} if picture == "ANSWER" else {}
     data, _ = yield from server_steps("put", {"scene": fields}, arrays)
     try:
-        _, arrays = yield from server_steps("render", {"scene": data["id"], "cameras": [pack_camera(camera)]})
+        _, arrays = yield from server_steps("render", {"scene": data["id"], "cameras": [pack_camera(camera)]}, asked)
     finally:
         connection.client().submit("forget", {"scene": data["id"]}, {})  # nobody waits for the answer
-    pixels = picture_pixels(unpack_pictures([camera], arrays)[0], picture, scene)
+    if picture == "ANSWER":
+        pixels = np.ones((camera.height, camera.width, 4), np.float32)
+        pixels[..., :3] = heat_colours(arrays["heat.0"]) / np.float32(255)
+    else:
+        pixels = picture_pixels(unpack_pictures([camera], arrays)[0], picture, scene)
     return put_image(f"{scene.name} {picture.title()}", pixels, is_data=picture in ("DEPTH", "ALPHA"))
+
+
+def answer_scores(result: Result) -> npt.NDArray[np.float32]:
+    """[N] how well each point fits the last question, in the order of `read_gaussians`; a result that was not asked raises NotAvailable."""
+    parts = [point_scores(item.data) for item in point_objects(result.collection)]
+    found = [part for part in parts if part is not None]
+    if not found or len(found) < len(parts):
+        raise NotAvailable(f"'{result.name}' has not been asked anything.", "Ask it for something first.")
+    return np.concatenate(found)
 
 
 def picture_pixels(pictures: Pictures, picture: str, scene: SemanticScene) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@
 import bpy
 
 from ..core.labels import preset_names
-from . import build
+from . import answers, build, jobs
 
 CAMERA_SOURCES = [
     ("SELECTED", "Selected", "The selected cameras"),
@@ -17,6 +17,13 @@ CAMERA_SOURCES = [
 LABEL_SOURCES = [
     ("scene", "Scene", "Classes from the objects: custom property semantic_class, else their collections', else their names"),
     ("network", "Network", "The 24 classes that the network knows, from the pictures; without instances"),
+    ("text", "Text", "Names that you type; the result can be asked for anything afterwards"),
+]
+REGIONS = [
+    ("auto", "Auto", "Blender's objects where the views have them, else SAM if it is installed, else without training"),
+    ("instances", "Objects", "The scene's objects, from Blender's own passes: exact"),
+    ("sam", "SAM", "A SAM-family model; needs the package transformers and its weights"),
+    ("segments", "Colour and Depth", "Surfaces that look alike; needs nothing"),
 ]
 PREDICTORS = [
     ("auto", "Auto", "The network, with depth where there is depth"),
@@ -31,8 +38,26 @@ ENGINES = [
     ("EEVEE", "EEVEE", "Rasterized"),
     ("WORKBENCH", "Workbench", "Plain shading, fast"),
 ]
+DEFAULT_NAMES = "wall, floor, ceiling, window, door, chair, sofa, table, bed, cabinet, shelf, lamp, plant, picture, rug"
 # Blender keeps no copy of the strings of a dynamic enumeration; this list does.
 LABEL_PRESETS = [(name, name.title(), f"The label set '{name}'") for name in preset_names()]
+
+
+LEVELS = [
+    ("object", "Object", "Whole things, those that fit in the mean"),
+    ("part", "Part", "Point by point"),
+    ("group", "Group", "Things that fit, and all others of the same class"),
+]
+
+
+def _choose_anew(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    """The slider moved: what the last question to the panel's result means is chosen again."""
+    results = build.find_results(settings.id_data)
+    found = answers.last_answer(results[-1]) if results else None
+    if found is None or jobs.state.running:
+        return
+    if settings.level != found.level or abs(settings.threshold - found.threshold) > 1e-6:
+        answers.choose_anew(results[-1], settings.level, settings.threshold)
 
 
 class SplatonymSettings(bpy.types.PropertyGroup):
@@ -68,10 +93,44 @@ class SplatonymSettings(bpy.types.PropertyGroup):
     label_set: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Label Set", description="The names that classes can have", items=LABEL_PRESETS, default="indoor"
     )
+    names: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Names",
+        description="What things may be called, with commas between; other words for a thing after '=': sofa = couch | settee",
+        default=DEFAULT_NAMES,
+    )
+    model: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Model",
+        description="Vision-language model: auto (the best on this machine), tiny, a name of open_clip, or a folder",
+        default="auto",
+    )
+    regions: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Regions", description="What is described as one thing", items=REGIONS, default="auto"
+    )
     result_name: bpy.props.StringProperty(  # type: ignore[valid-type]
         name="Name",
         description="The result's collection; predicting again under the same name replaces it",
         default="Splatonym",
+    )
+
+
+class SplatonymQuestion(bpy.types.PropertyGroup):
+    text: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Ask", description="What you look for: red chair; chair, stool; chair not armchair", options={"TEXTEDIT_UPDATE"}
+    )
+    level: bpy.props.EnumProperty(  # type: ignore[valid-type]
+        name="Level", items=LEVELS, default="object", description="What is chosen", update=_choose_anew
+    )
+    threshold: bpy.props.FloatProperty(  # type: ignore[valid-type]
+        name="Threshold",
+        description="Least score of what is meant; a question sets it where the scores fall into two groups",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        update=_choose_anew,
+    )
+    teach: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Teach", description="What the things found really are; what is like them follows"
     )
 
 

@@ -17,6 +17,7 @@ from .errors import InvalidInput
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
+ByteArray = npt.NDArray[np.uint8]
 
 SH_C0 = 0.28209479177387814
 """The constant of the degree-0 spherical harmonic, 1 / (2 sqrt(pi))."""
@@ -34,6 +35,8 @@ class GaussianArrays:
     label: [N] int32 label id (a place in a LabelMap), or None.
     instance: [N] int32 instance number, 0 for none, or None.
     confidence: [N] float32 in 0..1, how sure the label is, or None.
+    words, shares: [N, 4] uint8 places in the scene's codebook and their shares of 255 (heaviest first, 0 where there are fewer), or None.
+    taught: [N] int32 the label id that a person gave, -1 where none did, or None.
     """
 
     means: FloatArray
@@ -44,6 +47,9 @@ class GaussianArrays:
     label: IntArray | None = None
     instance: IntArray | None = None
     confidence: FloatArray | None = None
+    words: ByteArray | None = None
+    shares: ByteArray | None = None
+    taught: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.means)
@@ -81,6 +87,9 @@ class GaussianArrays:
             "label": ((n,), np.int32),
             "instance": ((n,), np.int32),
             "confidence": ((n,), np.float32),
+            "words": ((n, 4), np.uint8),
+            "shares": ((n, 4), np.uint8),
+            "taught": ((n,), np.int32),
         }
         for name, (shape, dtype) in shapes.items():
             array = getattr(self, name)
@@ -88,6 +97,8 @@ class GaussianArrays:
                 continue
             if array.shape != shape or array.dtype != dtype:
                 raise InvalidInput(f"Gaussian {name} are {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}.")
+        if (self.words is None) != (self.shares is None):
+            raise InvalidInput("Gaussians have words without shares, or shares without words.", "Give both or neither.")
 
     def validate(self) -> None:
         """Raise InvalidInput unless shapes, dtypes and values are as documented."""

@@ -163,3 +163,26 @@ def from_entries(entries: Sequence[Mapping[str, object]]) -> LabelMap:
         assert isinstance(words, (list, tuple))
         synonyms[str(entry["name"])] = tuple(str(word) for word in words)
     return LabelMap(names, synonyms)
+
+
+def from_text(text: str) -> LabelMap:
+    """A list as a person types it: "chair, sofa = couch | settee, lamp". Names given twice, or none at all, raise InvalidInput."""
+    entries = [part.partition("=") for part in text.replace("\n", ",").split(",") if part.strip()]
+    names = [name.strip() for name, _, _ in entries]
+    if not [name for name in names if name != UNLABELLED]:
+        raise InvalidInput("The list of names is empty.", "Type what is in the scene: chair, table, lamp.")
+    lowered = [name.lower() for name in names]
+    if twice := next((name for name in names if lowered.count(name.lower()) > 1), None):
+        raise InvalidInput(f"The name '{twice}' stands twice in the list.", "Name each thing once.")
+    words = {
+        name.strip(): tuple(word.strip() for word in more.split("|") if word.strip())
+        for name, equals, more in entries
+        if equals
+    }
+    return LabelMap(tuple(names), words)
+
+
+def to_text(labels: LabelMap) -> str:
+    """What `from_text` reads."""
+    named = [(name, labels.synonyms.get(name, ())) for name in labels.names if name != UNLABELLED]
+    return ", ".join(f"{name} = {' | '.join(words)}" if words else name for name, words in named)

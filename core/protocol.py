@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .cameras import Camera
+from .codebook import PAIRS, Codebook
 from .errors import InvalidInput
 from .gaussians import GaussianArrays
 from .labels import LabelMap
@@ -172,12 +173,26 @@ def unpack_instances(arrays: Arrays, name: str = "instances") -> dict[int, Insta
 
 
 def pack_scene(scene: SemanticScene, prefix: str = "scene") -> tuple[dict[str, Any], dict[str, Array]]:
-    """A scene as JSON {"name", "labels", "arrays"} and arrays "scene.means", ..., "scene.instances"."""
+    """A scene as JSON {"name", "labels", "synonyms", "arrays"} and arrays "scene.means", ..., "scene.instances", "scene.codebook"."""
     g = scene.gaussians
     there = {f.name: getattr(g, f.name) for f in fields(g) if getattr(g, f.name) is not None}
     arrays = {f"{prefix}.{name}": array for name, array in there.items()}
     arrays |= pack_instances(scene.instances.values(), f"{prefix}.instances")
-    return {"name": scene.name, "labels": list(scene.labels.names), "arrays": list(there)}, arrays
+    if scene.codebook is not None:
+        arrays[f"{prefix}.codebook"] = np.frombuffer(scene.codebook.to_bytes(), np.uint8)
+    return {"name": scene.name, **pack_labels(scene.labels), "arrays": list(there)}, arrays
+
+
+def pack_labels(labels: LabelMap) -> dict[str, Any]:
+    """A label set as JSON {"labels", "synonyms"}."""
+    return {"labels": list(labels.names), "synonyms": {name: list(words) for name, words in labels.synonyms.items()}}
+
+
+def unpack_labels(source: Fields, *, where: str = "the request") -> LabelMap:
+    """The label set of `pack_labels`."""
+    synonyms = take(source, "synonyms", dict, {}, where=where)
+    words = {name: tuple(take_texts(synonyms, name, where=f"the synonyms of {where}")) for name in synonyms}
+    return LabelMap(tuple(take_texts(source, "labels", where=where)), words)
 
 
 def unpack_scene(source: Fields, arrays: Arrays, prefix: str = "scene") -> SemanticScene:
@@ -185,8 +200,8 @@ def unpack_scene(source: Fields, arrays: Arrays, prefix: str = "scene") -> Seman
     there = take_texts(source, "arrays", where="a scene")
     n = len(expect(arrays, f"{prefix}.means", np.float32, (None, 3)))
 
-    def optional(name: str, dtype: npt.DTypeLike) -> Array | None:
-        return expect(arrays, f"{prefix}.{name}", dtype, (n,)) if name in there else None
+    def optional(name: str, dtype: npt.DTypeLike, *more: int) -> Array | None:
+        return expect(arrays, f"{prefix}.{name}", dtype, (n, *more)) if name in there else None
 
     gaussians = GaussianArrays(
         means=arrays[f"{prefix}.means"],
@@ -197,14 +212,43 @@ def unpack_scene(source: Fields, arrays: Arrays, prefix: str = "scene") -> Seman
         label=optional("label", np.int32),
         instance=optional("instance", np.int32),
         confidence=optional("confidence", np.float32),
+        words=optional("words", np.uint8, PAIRS),
+        shares=optional("shares", np.uint8, PAIRS),
+        taught=optional("taught", np.int32),
     )
     gaussians.validate()
-    labels = LabelMap(tuple(take_texts(source, "labels", where="a scene")))
+    labels = unpack_labels(source, where="a scene")
     label = gaussians.label
     if label is not None and n and label.max() >= len(labels):
         raise InvalidInput(f"The array '{prefix}.label' holds {label.max()}, but there are {len(labels)} labels.")
     instances = unpack_instances(arrays, f"{prefix}.instances")
-    return SemanticScene(take(source, "name", str, where="a scene"), gaussians, labels, instances)
+    codebook = None
+    if f"{prefix}.codebook" in arrays:
+        block = expect(arrays, f"{prefix}.codebook", np.uint8, (None,)).tobytes()
+        codebook = Codebook.from_bytes(block, f"The array '{prefix}.codebook'")
+    scene = SemanticScene(take(source, "name", str, where="a scene"), gaussians, labels, instances, codebook)
+    scene.validate_words()
+    return scene
+
+
+_NAMING = ("label", "instance", "confidence", "words", "shares", "taught")
+
+
+def pack_naming(scene: SemanticScene) -> tuple[dict[str, Any], dict[str, Array]]:
+    """What naming changes of a scene: JSON {"labels", "synonyms", "arrays"} and arrays "scene.label", ..., "scene.instances"."""
+    fields, arrays = pack_scene(scene)
+    sent = {f"scene.{name}" for name in (*_NAMING, "instances", "codebook")}
+    told = {**pack_labels(scene.labels), "arrays": [name for name in fields["arrays"] if name in _NAMING]}
+    return told, {name: array for name, array in arrays.items() if name in sent}
+
+
+def unpack_naming(scene: SemanticScene, source: Fields, arrays: Arrays) -> SemanticScene:
+    """The scene with what `pack_naming` sent of the same scene under other names."""
+    fields, own = pack_scene(replace(scene, codebook=None))
+    there = [*(name for name in fields["arrays"] if name not in _NAMING), *take_texts(source, "arrays")]
+    mixed = {name: array for name, array in own.items() if name.removeprefix("scene.") not in _NAMING} | dict(arrays)
+    told = {"name": scene.name, "arrays": there, "labels": source.get("labels"), "synonyms": source.get("synonyms", {})}
+    return unpack_scene(told, mixed)
 
 
 # Requests and results of the verbs that carry arrays
@@ -222,6 +266,7 @@ class PredictFields:
     label_source: str = "scene"
     options: Mapping[str, Any] | None = None
     scene: str = ""
+    label_options: Mapping[str, Any] | None = None
 
 
 def pack_predict(fields: PredictFields) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -232,7 +277,8 @@ def pack_predict(fields: PredictFields) -> tuple[dict[str, Any], dict[str, Array
         "predictor": fields.predictor,
         "label_source": fields.label_source,
         "options": dict(fields.options or {}),
-        "labels": list(fields.labels.names),
+        "label_options": dict(fields.label_options or {}),
+        **pack_labels(fields.labels),
         "views": views,
         "scene": fields.scene,
     }
@@ -244,12 +290,13 @@ def unpack_predict(params: Fields, arrays: Arrays) -> PredictFields:
     return PredictFields(
         name=take(params, "name", str),
         views=unpack_views(take_objects(params, "views"), arrays),
-        labels=LabelMap(tuple(take_texts(params, "labels"))),
+        labels=unpack_labels(params),
         instances=unpack_instances(arrays),
         predictor=take(params, "predictor", str, "depth-pass"),
         label_source=take(params, "label_source", str, "scene"),
         options=take(params, "options", dict, {}),
         scene=take(params, "scene", str, ""),
+        label_options=take(params, "label_options", dict, {}),
     )
 
 

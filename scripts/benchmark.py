@@ -6,6 +6,7 @@
     python3 scripts/benchmark.py stages      the main job's stages on the demo room, seconds and peak memory
     python3 scripts/benchmark.py raster      the rasterizer beside the torch reference; --prototype PATH beside another one
     python3 scripts/benchmark.py network     pictures to named Gaussians: stages and peak memory by size and number of views
+    python3 scripts/benchmark.py semantics   open vocabulary: a view's features, registration, joining, renaming, questions, files
     python3 scripts/benchmark.py all --json figures.json
 
 Each benchmark runs in the environment that it needs. Machines are noisy: quote medians and ratios from one run.
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "stages": ("blender", ["bpy", "numpy"]),
     "raster": ("server", ["numpy", "torch", "numba"]),
     "network": ("server", ["numpy", "torch", "numba"]),
+    "semantics": ("server", ["numpy", "torch", "numba", "open_clip_torch"]),
 }
 
 

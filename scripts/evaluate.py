@@ -4,11 +4,12 @@
     .venv-server/bin/python scripts/evaluate.py rooms ROOMS [--inputs 0,2,5,7] [--json FILE]
     .venv-server/bin/python scripts/evaluate.py network ROOMS [--model FILE] [--inputs 2 4 8] [--rooms N] [--json FILE] [--markdown FILE]
     .venv-server/bin/python scripts/evaluate.py captures CAPTURES... [--model FILE] [--pictures FOLDER] [--json FILE]
+    .venv-server/bin/python scripts/evaluate.py open-vocab ROOMS [--model NAME] [--json FILE]
 
 ROOMS is a folder of captures (each with transforms.json and labels.json) or a tar of such. `rooms` judges the main job with depth and
 the scene's own labels: for each room the inputs are predicted from, the other frames rendered and compared; figures are means over
 held-out frames, on pixels whose surface an input view saw; mIoU once pooled over all pixels of all rooms, and once as a mean over rooms.
-`network` and `captures`: see evaluation/network.py and evaluation/captures.py.
+`network`, `captures` and `open-vocab`: see the modules in evaluation/.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from evaluation import captures, network
+from evaluation import captures, network, open_vocab
 from splatonym.core import metrics
 from splatonym.server.captures import read_capture
 from splatonym.server.evaluation import evaluate
@@ -101,6 +102,11 @@ def network_figures(args: argparse.Namespace) -> dict[str, object]:
         return network.run(folders, args)
 
 
+def open_vocab_figures(args: argparse.Namespace) -> dict[str, object]:
+    with folders_of(args.rooms) as folders:
+        return open_vocab.run(folders, args)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -116,6 +122,9 @@ def main() -> int:
     command = commands.add_parser("captures", help="other captures, the network from pictures alone")
     captures.add_arguments(command)
     command.set_defaults(run=captures.run)
+    command = commands.add_parser("open-vocab", help="rendered rooms, typed names and questions")
+    open_vocab.add_arguments(command)
+    command.set_defaults(run=open_vocab_figures)
     for command in commands.choices.values():
         command.add_argument("--json", type=Path)
         command.add_argument("--threads", type=int, help="of torch and the rasterizer")

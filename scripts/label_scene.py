@@ -5,6 +5,7 @@
     .venv-blender/bin/python scripts/label_scene.py --blend ROOM.blend --cameras View.000,View.001 --out OUT
 
 Writes OUT/scene.ply, OUT/labels.json, OUT/report.json and OUT/NAME.blend, the file with the labelled groups; the .blend itself stays as it is.
+With --label-source text --labels 'chair,table,lamp' also OUT/semantics.safetensors, and with --query 'red chair' OUT/answers.json.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--predictor", default="depth-pass")
     parser.add_argument("--label-source", default="scene")
     parser.add_argument("--label-set", default="indoor", help="names that classes can have")
+    parser.add_argument("--labels", default="", help="names for --label-source text: 'chair,sofa=couch|settee,lamp'")
+    parser.add_argument("--model", default="auto", help="vision-language model for --label-source text")
+    parser.add_argument("--regions", default="auto", help="auto, instances, sam or segments, for --label-source text")
+    parser.add_argument("--query", action="append", default=[], metavar="TEXT", help="ask the result; answers.json; repeatable")
     parser.add_argument("--server-python", type=Path, help="interpreter of the environment with torch")
     parser.add_argument("--strict", action="store_true", help="write the PLY without labels")
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else sys.argv[1:]
@@ -81,8 +86,11 @@ def label(args: argparse.Namespace) -> int:
         predictor=args.predictor,
         label_source=args.label_source,
         label_set=args.label_set,
+        names=args.labels,
+        model=args.model,
+        regions=args.regions,
     )
-    headless = HeadlessOptions(out=args.out.resolve(), label=options, blend=args.blend, strict=args.strict)
+    headless = HeadlessOptions(args.out.resolve(), options, args.blend, args.strict, tuple(args.query))
     outcome = label_file(headless, tell=lambda step: print(f"[{step.stage.lower()}] {step.text}", flush=True))
     print(f"{len(outcome.scene.gaussians):,} Gaussians in {args.out}. {outcome.notes}".strip())
     for name, count in outcome.scene.counts().items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line: `splatonym predict | render | eval | doctor`.
+"""The command line: `splatonym predict | label | query | render | eval | models | doctor`.
 
 Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 failed (one sentence, and a hint on the next line), 2
 wrong usage, 130 interrupted. What a command writes appears whole or not at all. Torch takes seconds to import: a command does
@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from .. import __version__
 from ..core.errors import Cancelled, InvalidInput, SplatonymError
 from ..core.files import staged_folder, write_json
-from ..core.labels import LabelMap, preset, preset_names
-from ..core.scene import read_labels, read_scene
-from .job import Job
+from ..core.labels import preset, preset_names
+from ..core.scene import read_scene
+from . import cli_semantics
 from .rasterize import choice
+from .terminal import ProgressLine, note, say_rasterizer, say_result
 
 INTERRUPTED = 130
 LABEL_SOURCES = ("scene", "network", "text")
 EXAMPLE = """examples:
   splatonym predict room/transforms.json -o result --views 0,2,5,7
+  splatonym predict room/transforms.json -o result --label-source text --labels 'chair,table,lamp'
+  splatonym query result 'red chair'
   splatonym render result room/transforms.json -o pictures
   splatonym eval result room/transforms.json --json scores.json
   splatonym doctor
@@ -60,53 +60,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-class ProgressLine:
-    """A job's progress on stderr: one line that renews itself on a terminal, one line a stage elsewhere."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet, self._stage, self._last = quiet, "", 0.0
-        self._terminal = sys.stderr.isatty()
-
-    def __call__(self, stage: str, fraction: float, text: str) -> None:
-        if self._quiet:
-            return
-        if not self._terminal:
-            if stage != self._stage:
-                print(f"{stage} ...", file=sys.stderr, flush=True)
-            self._stage = stage
-        elif stage != self._stage or time.monotonic() - self._last > 0.1:
-            self._stage, self._last = stage, time.monotonic()
-            line = f"{stage}  {fraction:4.0%}  {text}"[: shutil.get_terminal_size().columns - 1]
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self._terminal and self._stage and not self._quiet:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def __enter__(self) -> Job:
-        return Job(self)
-
-    def __exit__(self, *_: object) -> None:
-        self.clear()
-
-
-def _note(text: str) -> None:
-    print(f"splatonym: note: {text}", file=sys.stderr)
-
-
 def predict(arguments: argparse.Namespace) -> int:
     """A capture's views -> OUT/scene.ply, OUT/labels.json, OUT/report.json."""
     from .captures import read_capture
     from .results import Inputs, versions, write_result
 
     options = dict(_option(text) for text in arguments.option)
+    label_options = cli_semantics.text_options(arguments)
+    from_text = arguments.label_source == "text"
+    if label_options and not from_text:
+        given = "--" + next(iter(label_options)).replace("_", "-").replace("prompts", "prompt")
+        raise InvalidInput(f"{given} is for labels from text.", "Add --label-source text.")
+    labels = cli_semantics.label_set(arguments.labels, one_will_do=from_text) if arguments.labels else None
     capture = read_capture(arguments.cameras)
     if arguments.views:
         capture = capture.pick(arguments.views)
-    labels = _label_set(arguments.labels) if arguments.labels else capture.labels or preset("indoor")
-    labels = labels.with_names(i.class_name for i in capture.instances.values())
-    if capture.labels is None and any(frame.index for frame in capture.frames):
-        _note(f"There is no labels.json beside '{capture.path}': its instances have no classes and stay unlabelled.")
+    labels = labels or capture.labels or preset("indoor")
+    if not from_text:
+        labels = labels.with_names(i.class_name for i in capture.instances.values())
+    if not from_text and capture.labels is None and any(frame.index for frame in capture.frames):
+        note(f"There is no labels.json beside '{capture.path}': its instances have no classes and stay unlabelled.")
     with staged_folder(arguments.out) as folder, ProgressLine(arguments.quiet) as job:
         from .pipeline import PredictRequest
         from .pipeline import predict as run
@@ -121,9 +94,11 @@ def predict(arguments: argparse.Namespace) -> int:
             predictor=arguments.predictor,
             label_source=arguments.label_source,
             options=options,
+            label_options=label_options,
         )
         result = run(request, job)
         settings = {"predictor": request.predictor, "label_source": request.label_source, "options": options}
+        settings |= {"label_options": label_options} if from_text else {}
         report = {
             "name": request.name,
             "input": Inputs.of(capture).as_json(),
@@ -133,22 +108,10 @@ def predict(arguments: argparse.Namespace) -> int:
         }
         write_result(folder, result.scene, report, job, strict=arguments.strict)
     for text in result.report.get("notes", ()):
-        _note(text)
-    _say_result(arguments.out, result.scene.counts(), len(result.scene.gaussians), sum(job.timings.values()))
-    _say_rasterizer(result.report)
+        note(text)
+    say_result(arguments.out, result.scene.counts(), len(result.scene.gaussians), sum(job.timings.values()))
+    say_rasterizer(result.report)
     return 0
-
-
-def _say_result(out: Path, counts: dict[str, int], total: int, seconds: float) -> None:
-    print(f"{out}: {total:,} Gaussians in {seconds:.1f} s")
-    for name, count in sorted(counts.items(), key=lambda item: -item[1]):
-        print(f"  {count:>10,}  {name}")
-
-
-def _say_rasterizer(described: Mapping[str, Any]) -> None:
-    print(f"drawn by {described['backend']} on {described['device']} ({described['version']})")
-    for sentence in described["passed_over"]:
-        print(f"  {sentence}")
 
 
 def render(arguments: argparse.Namespace) -> int:
@@ -171,9 +134,9 @@ def render(arguments: argparse.Namespace) -> int:
             for stem, picture in zip(stems, pictures, strict=True):
                 too_far += write_rendered(folder, stem, picture)
     if too_far:
-        _note(f"{too_far} depths over 65.535 do not fit a 16-bit PNG in thousandths, and were written as 0.")
+        note(f"{too_far} depths over 65.535 do not fit a 16-bit PNG in thousandths, and were written as 0.")
     print(f"{arguments.out}: pictures of {len(stems)} frames")
-    _say_rasterizer(choice.describe(backend))
+    say_rasterizer(choice.describe(backend))
     return 0
 
 
@@ -201,7 +164,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         backend = choice.ready(job)
         scores = evaluate(scene, truth, views, job)
     if scene.gaussians.label is None:
-        _note("The result was written with --strict, without labels: mIoU and accuracy say nothing.")
+        note("The result was written with --strict, without labels: mIoU and accuracy say nothing.")
     print(table(scores))
     if arguments.json:
         places = {"result": str(arguments.result), "truth": str(truth.path)}
@@ -219,11 +182,6 @@ def doctor(arguments: argparse.Namespace) -> int:
         checks = examine(job, again=arguments.again)
     print(json.dumps(as_json(checks), indent=1) if arguments.json else report(checks))
     return 0 if fit(checks) else 1
-
-
-def _label_set(name: str) -> LabelMap:
-    """A preset's name or a labels.json."""
-    return preset(name) if name in preset_names() or not name.endswith(".json") else read_labels(Path(name))[1]
 
 
 def _option(text: str) -> tuple[str, object]:
@@ -289,12 +247,17 @@ def _parser() -> argparse.ArgumentParser:
         "--label-source",
         choices=LABEL_SOURCES,
         default="scene",
-        help="where labels come from: scene (instance maps; the default), network (the classes it was trained on)",
+        help="where labels come from: scene (instance maps; the default), network (the classes it was trained on), text (--labels)",
     )
-    one.add_argument("--labels", metavar="SET", help=f"label set: {', '.join(preset_names())}, or a labels.json")
+    one.add_argument(
+        "--labels",
+        metavar="SET",
+        help=f"label set: {', '.join(preset_names())}, a labels.json, or names: 'chair,sofa=couch|settee'",
+    )
     one.add_argument("--name", help="the scene's name (default: the folder's)")
     one.add_argument("--strict", action="store_true", help="plain 3DGS properties only in scene.ply, no labels")
     one.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="a predictor's own option; repeatable")
+    cli_semantics.add_text_arguments(one)
 
     two = command(
         "render",
@@ -327,6 +290,8 @@ def _parser() -> argparse.ArgumentParser:
         "--inputs", type=Path, metavar="CAMERAS.json", help="where the capture of the inputs is, if it has moved"
     )
     three.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+
+    cli_semantics.add_commands(command, _words)
 
     four = command(
         "doctor",

@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..core.errors import InvalidFile, InvalidInput, NotAvailable
 from ..core.files import replacing
+from ..core.heat import heat_colours
 
 if TYPE_CHECKING:
     from .rendering import RenderedView
@@ -90,6 +91,11 @@ def write_rendered(folder: Path, stem: str, picture: RenderedView) -> int:
     write_png(folder / f"{stem}.class.png", picture.classes)
     write_png(folder / f"{stem}.instance.png", picture.instances.astype(np.uint16))
     return int((picture.depth > 65535.5 * MILLIMETRES).sum())
+
+
+def write_heat(path: Path, scores: npt.NDArray[np.float32]) -> None:
+    """Scores [H, W] in 0..1 as a picture."""
+    write_png(path, heat_colours(scores))
 
 
 def depth_to_millimetres(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:

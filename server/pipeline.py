@@ -28,7 +28,7 @@ class PredictRequest:
     views: posed pictures; which of depth and index they need is the predictor's and the label source's affair.
     labels, instances: what the numbers in the views' instance maps are.
     predictor, label_source: who makes the Gaussians, and who names them.
-    options: the predictor's own settings.
+    options, label_options: the predictor's and the label source's own settings.
     """
 
     name: str
@@ -38,6 +38,7 @@ class PredictRequest:
     predictor: str = "depth-pass"
     label_source: str = "scene"
     options: Mapping[str, Any] = field(default_factory=dict)
+    label_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,19 @@ def predict(request: PredictRequest, job: Job) -> PredictResult:
     for view in request.views:
         view.validate()
     predictor = predictors.choose(request.predictor)
-    label_source = semantics.choose(request.label_source)
+    label_source = semantics.choose(request.label_source, request.label_options)
+    label_source.prepare(request.labels, job)
     backend = rasterize.ready(job)
 
     prediction = predictor.predict(request.views, request.options, job)
     labelled = label_source.label(prediction, request.views, request.labels, request.instances, backend, job)
 
-    scene = SemanticScene(request.name, labelled.gaussians, labelled.labels, request.instances)
+    instances = request.instances if labelled.instances is None else labelled.instances
+    scene = SemanticScene(request.name, labelled.gaussians, labelled.labels, instances, labelled.codebook)
     report = {
         "predictor": request.predictor,
         "label_source": request.label_source,
+        **({"label_model": scene.codebook.model, "words": len(scene.codebook)} if scene.codebook is not None else {}),
         **rasterize.describe(backend),
         **torch_facts(),
         "views": len(request.views),

@@ -72,3 +72,20 @@ def render_scene(
             classes=classes.astype(np.uint8),
             instances=instances,
         )
+
+
+def heat_maps(
+    scene: SemanticScene,
+    scores: npt.NDArray[np.float32],
+    cameras: Sequence[Camera],
+    job: Job,
+    *,
+    backend: Backend | None = None,
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Scores [N] of the Gaussians through each camera: [H, W] float32, the mean over what shows in a pixel; 0 where there is nothing."""
+    frames = (backend or choose()).prepare_all(scene.gaussians, cameras, RasterSettings(), job)
+    for number, frame in enumerate(frames):
+        job.progress(number / len(cameras), f"view {number + 1} of {len(cameras)}")
+        out = frame.render(np.ascontiguousarray(scores, np.float32)[:, None])
+        covered = out.alpha >= COVERED
+        yield np.where(covered, out.features[..., 0] / np.maximum(out.alpha, COVERED), np.float32(0))

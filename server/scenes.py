@@ -51,6 +51,10 @@ class SceneStore:
             write_scene(self._folder / number, scene)
         return number
 
+    def replace(self, number: str, scene: SemanticScene) -> None:
+        """Put a changed scene in the place of the one that has the id; on disk, too, where that one is."""
+        self.add(scene, number, keep=self._on_disk(number))
+
     def get(self, number: str) -> SemanticScene:
         """The scene; an unknown id raises NotAvailable with those there are."""
         if number in self._memory:
@@ -118,5 +122,7 @@ def checked_id(number: str) -> str:
 
 def scene_bytes(scene: SemanticScene) -> int:
     """Memory that the scene's arrays take."""
-    arrays = (getattr(scene.gaussians, f.name) for f in fields(scene.gaussians))
+    arrays = [getattr(scene.gaussians, f.name) for f in fields(scene.gaussians)]
+    if scene.codebook is not None:
+        arrays += [scene.codebook.specific, scene.codebook.context]
     return sum(array.nbytes for array in arrays if array is not None)

@@ -3,13 +3,15 @@
 
     hello    {protocol}                      → {protocol, version, python, limits, and pipeline.capabilities}
     predict  see core.protocol.pack_predict  → {id, scene, counts, report, warnings} and the scene's arrays
-    render   {scene, cameras, settings}      → {scene, cameras, rasterizer} and pictures, see core.protocol.unpack_pictures
-    query    {scene, class}                  → {scene, class, count} and "scores" [N] float32
+    render   {scene, cameras, settings}      → {scene, cameras, rasterizer} and pictures, see core.protocol.unpack_pictures; with an array
+                                               "scores" [N] float32 also "heat.0" [H, W] float32 ..., their mean over what shows in a pixel
     put      {scene} and the scene's arrays  → {id}; in memory only
     save     {scene, folder, strict}         → {folder}
     load     {folder}                        → {id, scene, counts, warnings} and the scene's arrays
     scenes   {}                              → {scenes: [{id, name, in_memory, on_disk}]}
     forget   {scene}                         → {scene}
+
+and, in semantic_verbs.py, describe, relabel, teach, query, models and fetch.
 
 `scene` is an id where a verb takes one, and the fields of core.protocol.pack_scene where one is given. `settings` of render are
 "background" (sRGB, three numbers 0..1), "near", "far", "eps2d", "antialiased". torch is imported by the verbs that need it.
@@ -27,7 +29,7 @@ import numpy as np
 
 from .. import __version__
 from ..core import protocol
-from ..core.errors import InvalidFile, InvalidInput, NotAvailable
+from ..core.errors import InvalidFile, InvalidInput
 from ..core.protocol import take, take_objects
 from ..core.scene import SemanticScene, read_scene, write_scene
 from ..core.wire.errors import WrongVersion
@@ -35,14 +37,15 @@ from ..core.wire.framing import Limits
 from ..core.wire.messages import Request
 from .job import Job
 from .scenes import SceneStore, checked_id, new_id
+from .semantic_verbs import semantic_verb_table
 from .service import Reply, Verb
 
 
 def verb_table(store: SceneStore, limits: Limits) -> dict[str, Verb]:
     """All verbs, over one store of scenes."""
     verbs = Verbs(store, limits)
-    names = ("hello", "predict", "render", "query", "put", "save", "load", "scenes", "forget")
-    return {name: getattr(verbs, name) for name in names}
+    names = ("hello", "predict", "render", "put", "save", "load", "scenes", "forget")
+    return {name: getattr(verbs, name) for name in names} | semantic_verb_table(store)
 
 
 class Verbs:
@@ -79,6 +82,7 @@ class Verbs:
                 asked.predictor,
                 asked.label_source,
                 dict(asked.options or {}),
+                dict(asked.label_options or {}),
             ),
             job,
         )
@@ -95,7 +99,7 @@ class Verbs:
         background = take_background(settings.pop("background", [0.0, 0.0, 0.0]))
         from .rasterize import choice
         from .rasterize.contract import RasterSettings
-        from .rendering import render_scene
+        from .rendering import heat_maps, render_scene
 
         known = {field: type(default) for field, default in asdict(RasterSettings()).items()}
         if unknown := set(settings) - set(known):
@@ -107,17 +111,11 @@ class Verbs:
             views = render_scene(scene, cameras, job, backend=backend, settings=raster, background=background)
             for place, view in enumerate(views):
                 arrays |= protocol.pack_pictures(place, view)
+            if "scores" in request.arrays:
+                scores = protocol.expect(request.arrays, "scores", np.float32, (len(scene.gaussians),))
+                heat = heat_maps(scene, scores, cameras, job, backend=backend)
+                arrays |= {f"heat.{place}": picture for place, picture in enumerate(heat)}
         return Reply({"scene": number, "cameras": len(cameras), "rasterizer": choice.describe(backend)}, arrays)
-
-    def query(self, request: Request, job: Job) -> Reply:
-        number, name = take(request.params, "scene", str), take(request.params, "class", str)
-        scene = self._store.get(number)
-        g = scene.gaussians
-        if g.label is None:
-            raise NotAvailable(f"The scene '{scene.name}' has no labels.", "Predict it with a label source.")
-        hit = g.label == scene.labels.id_of(name)
-        scores = np.where(hit, np.float32(1) if g.confidence is None else g.confidence, np.float32(0)).astype(np.float32)
-        return Reply({"scene": number, "class": name, "count": int(hit.sum())}, {"scores": scores})
 
     def put(self, request: Request, job: Job) -> Reply:
         scene = protocol.unpack_scene(take(request.params, "scene", dict), request.arrays)

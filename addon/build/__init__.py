@@ -16,6 +16,7 @@ from .objects import (
     get_setting,
     get_show,
     remove_result,
+    set_answer,
     set_setting,
     set_show,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "get_show",
     "read_gaussians",
     "remove_result",
+    "set_answer",
     "set_setting",
     "set_show",
 ]

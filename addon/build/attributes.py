@@ -14,6 +14,8 @@ Two sets of names, chosen by Blender's version, so that other tools know the poi
 | class      | `semantic_class` INT                      | the same                                      |
 | instance   | `instance_id` INT, 0 for none             | the same                                      |
 | confidence | `confidence` FLOAT, 0..1                  | the same                                      |
+| words      | `semantic_words`, `semantic_shares` INT, four bytes each; `semantic_taught` INT, -1 for none | the same |
+| a question | `query_score` FLOAT, 0..1; `query_chosen` BOOLEAN, of the last one asked | the same      |
 
 `radius` is Blender's own: what a point is drawn with where nothing else draws it. Reading accepts both sets in every version,
 since a .blend may be older than the Blender that opens it. Colour means f_dc as in `core.gaussians`.
@@ -25,6 +27,7 @@ Blender copies those ten times faster than others.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import bpy
 import numpy as np
@@ -40,6 +43,8 @@ NATIVE = bpy.app.version >= (5, 2, 0)
 """Whether new points get the names of Blender's native splats."""
 
 CLASS, INSTANCE, CONFIDENCE = "semantic_class", "instance_id", "confidence"
+WORDS, SHARES, TAUGHT = "semantic_words", "semantic_shares", "semantic_taught"
+SCORE, CHOSEN = "query_score", "query_chosen"
 
 _LOGIT_LIMIT = 15.0
 _SMALLEST = np.float32(1e-12)
@@ -49,6 +54,7 @@ _DATA_KEYS = {
     "QUATERNION": ("value", 4),
     "FLOAT": ("value", 1),
     "INT": ("value", 1),
+    "BOOLEAN": ("value", 1),
 }
 
 
@@ -63,6 +69,11 @@ def encode(gaussians: GaussianArrays) -> Table:
         table[INSTANCE] = ("INT", g.instance)
     if g.confidence is not None:
         table[CONFIDENCE] = ("FLOAT", g.confidence)
+    if g.words is not None and g.shares is not None:
+        table[WORDS] = ("INT", _packed(g.words))
+        table[SHARES] = ("INT", _packed(g.shares))
+    if g.taught is not None:
+        table[TAUGHT] = ("INT", g.taught)
     return {name: (kind, np.ascontiguousarray(array)) for name, (kind, array) in table.items()}
 
 
@@ -90,6 +101,30 @@ def count(data: bpy.types.ID) -> int:
     return len(data.points if isinstance(data, bpy.types.PointCloud) else data.vertices)
 
 
+def point_scores(data: bpy.types.ID) -> npt.NDArray[np.float32] | None:
+    """[N] how well the points fit the last question, None where none was asked."""
+    return _optional(data, SCORE, "FLOAT", np.float32)
+
+
+def point_choice(data: bpy.types.ID) -> npt.NDArray[np.bool_] | None:
+    """[N] which points the last question meant, None where none was asked."""
+    return _optional(data, CHOSEN, "BOOLEAN", bool)
+
+
+def point_numbers(data: bpy.types.ID, name: str) -> npt.NDArray[np.int32] | None:
+    """[N] of a whole-number attribute, None without it."""
+    return _optional(data, name, "INT", np.int32)
+
+
+def _optional(data: bpy.types.ID, name: str, kind: str, dtype: npt.DTypeLike) -> npt.NDArray[Any] | None:
+    attribute = data.attributes.get(name)
+    if attribute is None or attribute.data_type != kind or attribute.domain != "POINT":
+        return None
+    out = np.empty(count(data), dtype)
+    attribute.data.foreach_get("value", out)
+    return out
+
+
 def decode(data: bpy.types.ID) -> GaussianArrays:
     """The Gaussians of a point cloud or mesh; missing or misshapen attributes raise InvalidInput."""
     n = count(data)
@@ -108,6 +143,7 @@ def decode(data: bpy.types.ID) -> GaussianArrays:
         sh = np.concatenate([_columns(data, "f_dc_", 3)[:, None], rest], axis=1)
         opacities = 1 / (1 + np.exp(-_get(data, "opacity", "FLOAT").astype(np.float64)))
         scales = np.exp(_columns(data, "scale_", 3))
+    spoken = WORDS in data.attributes and SHARES in data.attributes
     gaussians = GaussianArrays(
         means=_get(data, "position", "FLOAT_VECTOR"),
         quats=np.ascontiguousarray(rotation, np.float32),
@@ -117,6 +153,9 @@ def decode(data: bpy.types.ID) -> GaussianArrays:
         label=_get(data, CLASS, "INT") if CLASS in data.attributes else None,
         instance=_get(data, INSTANCE, "INT") if INSTANCE in data.attributes else None,
         confidence=_get(data, CONFIDENCE, "FLOAT") if CONFIDENCE in data.attributes else None,
+        words=_unpacked(_get(data, WORDS, "INT")) if spoken else None,
+        shares=_unpacked(_get(data, SHARES, "INT")) if spoken else None,
+        taught=_get(data, TAUGHT, "INT") if TAUGHT in data.attributes else None,
     )
     gaussians.validate()
     return gaussians
@@ -143,6 +182,16 @@ def _encode_classic(g: GaussianArrays) -> Table:
     columns |= {f"scale_{k}": log_scales[:, k] for k in range(3)}
     columns |= {f"rot_{k}": g.quats[:, k] for k in range(4)}
     return {name: ("FLOAT", array) for name, array in columns.items()}
+
+
+def _packed(four: npt.NDArray[np.uint8]) -> Array:
+    """[N, 4] bytes -> [N] int32, the first byte lowest."""
+    return np.ascontiguousarray(four).view("<i4").reshape(-1).astype(np.int32, copy=False)
+
+
+def _unpacked(numbers: Array) -> npt.NDArray[np.uint8]:
+    """The other way round."""
+    return np.ascontiguousarray(numbers.astype("<i4", copy=False)).view(np.uint8).reshape(-1, 4)
 
 
 def _radius(scales: npt.NDArray[np.float32]) -> Array:

@@ -9,20 +9,24 @@ values. The class colour is the object's own colour (Object properties, Viewport
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import bpy
 
+from ...core.heat import STOPS
 from . import attributes
 from .nodes import COLOUR, OPACITY, SHOW, SHOW_AS_ATTRIBUTE, WHITENED
 from .trees import STAMP, arrange, math, node, output
 
 MATERIAL_NAME = "Splatonym"
-VERSION = 1
+VERSION = 2
 
 SHOW_MODES = (
     ("COLOUR", "Colour", "The colour that the cameras saw"),
     ("CLASS", "Class", "The colour of the class"),
     ("CONFIDENCE", "Confidence", "How sure the class is, from dark blue to yellow"),
     ("INSTANCE", "Instance", "A colour for each thing; grey where there is none"),
+    ("ANSWER", "Answer", "How well each point fits the last question, from dark to bright"),
 )
 """What the switch can show, as an EnumProperty's items; the property holds the place in this list."""
 
@@ -57,12 +61,8 @@ def _build(tree: bpy.types.NodeTree) -> None:
     colour = _attribute(tree, COLOUR, "Color")
     opacity = _attribute(tree, OPACITY, "Fac")
     class_colour = tree.nodes.new("ShaderNodeObjectInfo").outputs["Color"]
-    ramp = node(tree, "ShaderNodeValToRGB", {0: _attribute(tree, attributes.CONFIDENCE, "Fac")})
-    elements = ramp.color_ramp.elements
-    while len(elements) < len(_RAMP):
-        elements.new(0.5)
-    for place, (element, value) in enumerate(zip(elements, _RAMP, strict=True)):
-        element.position, element.color = place / (len(_RAMP) - 1), (*value, 1.0)
+    confidence = _ramp(tree, attributes.CONFIDENCE, _RAMP)
+    score = _ramp(tree, attributes.SCORE, [tuple(linear(channel / 255) for channel in stop) for stop in STOPS])
 
     number = _attribute(tree, attributes.INSTANCE, "Fac")
     hue = math(tree, "FRACT", math(tree, "MULTIPLY", number, 0.61803399))  # the golden ratio: neighbours differ
@@ -74,7 +74,7 @@ def _build(tree: bpy.types.NodeTree) -> None:
         passed = node(tree, "ShaderNodeAttribute", attribute_type="GEOMETRY", attribute_name=SHOW).outputs["Fac"]
         show = math(tree, "MAXIMUM", show, passed)
     chosen = colour
-    for place, value in enumerate((class_colour, ramp.outputs["Color"], instance_colour), start=1):
+    for place, value in enumerate((class_colour, confidence, instance_colour, score), start=1):
         wanted = math(tree, "COMPARE", show, float(place), 0.5)
         mixed = node(tree, "ShaderNodeMix", {"Factor": wanted, "A": chosen, "B": value}, data_type="RGBA")
         chosen = output(mixed)
@@ -86,6 +86,17 @@ def _build(tree: bpy.types.NodeTree) -> None:
     mix = node(tree, "ShaderNodeMixShader", {0: alpha, 1: clear.outputs[0], 2: light.outputs[0]})
     node(tree, "ShaderNodeOutputMaterial", {"Surface": mix.outputs[0]})
     arrange(tree)
+
+
+def _ramp(tree: bpy.types.NodeTree, name: str, stops: Sequence[tuple[float, ...]]) -> bpy.types.NodeSocket:
+    """An attribute from 0 to 1 as a colour; stops are evenly spaced, in linear light."""
+    ramp = node(tree, "ShaderNodeValToRGB", {0: _attribute(tree, name, "Fac")})
+    elements = ramp.color_ramp.elements
+    while len(elements) < len(stops):
+        elements.new(0.5)
+    for place, (element, value) in enumerate(zip(elements, stops, strict=True)):
+        element.position, element.color = place / (len(stops) - 1), (*value, 1.0)
+    return ramp.outputs["Color"]
 
 
 def _falloff(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
@@ -117,3 +128,8 @@ def _attribute(tree: bpy.types.NodeTree, name: str, which: str) -> bpy.types.Nod
             tree, "ShaderNodeVectorMath", {0: kinds[0].outputs[which], 1: kinds[1].outputs[which]}, operation="ADD"
         ).outputs[0]
     return math(tree, "ADD", kinds[0].outputs[which], kinds[1].outputs[which])
+
+
+def linear(value: float) -> float:
+    """One channel of sRGB 0..1 -> linear light."""
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4

@@ -13,6 +13,7 @@ goes through `bpy.data`: no selection, mode or visibility matters, nothing of Bl
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,17 +22,18 @@ from typing import Any
 import bpy
 import numpy as np
 import numpy.typing as npt
+from mathutils import Matrix
 
 from ...core.errors import InvalidInput
 from ...core.labels import UNLABELLED, label_colour
 from ...core.scene import SemanticScene
 from . import attributes, nodes
-from .materials import MATERIAL_NAME, SHOW_MODES, ensure_material
+from .materials import MATERIAL_NAME, SHOW_MODES, ensure_material, linear
 from .points import new_clouds
 from .trees import STAMP
 
 RESULT, CLASS, TITLE = "splatonym_result", "splatonym_class", "splatonym_title"
-LABELS, INSTANCES = "splatonym_labels", "splatonym_instances"
+LABELS, SYNONYMS, INSTANCES, CODEBOOK = "splatonym_labels", "splatonym_synonyms", "splatonym_instances", "splatonym_codebook"
 SCENE_NAME = "splatonym_name"
 
 FAST_ABOVE = 50_000
@@ -59,8 +61,13 @@ class Result:
     classes: tuple[ResultClass, ...]
 
 
-def build_scene(target: bpy.types.Scene, scene: SemanticScene, *, result_id: str | None = None) -> Result:
-    """Put a labelled scene into a Blender scene; the result of the same id (by default the name) is replaced in place."""
+def build_scene(
+    target: bpy.types.Scene, scene: SemanticScene, *, result_id: str | None = None, in_world: bool = False
+) -> Result:
+    """Put a labelled scene into a Blender scene; the result of the same id (by default the name) is replaced in place.
+
+    in_world: the points lie where they are meant to be, whatever transforms the result's objects have now: these are cleared.
+    """
     scene.gaussians.validate()
     result_id = result_id or scene.name or "Splatonym"
     table, parts = _partition(scene)
@@ -73,6 +80,11 @@ def build_scene(target: bpy.types.Scene, scene: SemanticScene, *, result_id: str
     collection[RESULT], collection[SCENE_NAME] = result_id, scene.name
     collection[LABELS] = json.dumps(scene.labels.names, ensure_ascii=False)
     collection[INSTANCES] = json.dumps([[i.id, i.name, i.class_name] for i in scene.instances.values()], ensure_ascii=False)
+    synonyms = [[name, list(words)] for name, words in scene.labels.synonyms.items()]
+    _keep(collection, SYNONYMS, json.dumps(synonyms, ensure_ascii=False) if synonyms else None)
+    # As text: undo gives bytes back only up to their first zero (seen in 4.5).
+    block = None if scene.codebook is None else base64.b64encode(scene.codebook.to_bytes()).decode("ascii")
+    _keep(collection, CODEBOOK, block)
     _title(collection, scene.name or "Splatonym")
 
     show, fast = get_show(collection), len(scene.gaussians) > FAST_ABOVE
@@ -86,9 +98,31 @@ def build_scene(target: bpy.types.Scene, scene: SemanticScene, *, result_id: str
     for group in _class_collections(collection):
         if not group.all_objects and not group.children:
             bpy.data.collections.remove(group)
+    if in_world:
+        for item in kept:
+            item.matrix_world = Matrix()
     set_show(collection, show)
     remove_unused()
     return describe(collection)
+
+
+def set_answer(collection: bpy.types.Collection, scores: npt.NDArray[np.float32], chosen: npt.NDArray[np.bool_]) -> None:
+    """Keep on a result's points how well each fits a question, and whether it is meant; in the order of `read_gaussians`."""
+    start = 0
+    for item in point_objects(collection):
+        stop = start + attributes.count(item.data)
+        rows = slice(start, stop)
+        attributes.write(item.data, {attributes.SCORE: ("FLOAT", scores[rows]), attributes.CHOSEN: ("BOOLEAN", chosen[rows])})
+        item.data.update_tag()
+        start = stop
+
+
+def _keep(collection: bpy.types.Collection, key: str, value: str | None) -> None:
+    """Set a custom property, or remove it."""
+    if value is not None:
+        collection[key] = value
+    elif key in collection:
+        del collection[key]
 
 
 def remove_result(target: bpy.types.Scene, result_id: str) -> None:
@@ -248,11 +282,6 @@ def _remove_objects(items: list[bpy.types.Object]) -> None:
     data = {item.data for item in items}
     bpy.data.batch_remove(items)
     bpy.data.batch_remove([points for points in data if points.users == 0])
-
-
-def linear(value: float) -> float:
-    """One channel of sRGB 0..1 -> linear light."""
-    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
 
 
 def nearest_tag(name: str) -> str:

@@ -7,6 +7,7 @@ view-dependent part of colour (harmonics above degree 0) keeps the object's own 
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,13 +17,14 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from ...core.codebook import NOT_TAUGHT, Codebook
 from ...core.errors import InvalidInput
 from ...core.gaussians import GaussianArrays
 from ...core.labels import UNLABELLED, LabelMap
 from ...core.scene import SemanticScene
 from ...core.views import Instance
 from . import attributes
-from .objects import INSTANCES, LABELS, SCENE_NAME, point_objects
+from .objects import CODEBOOK, INSTANCES, LABELS, SCENE_NAME, SYNONYMS, point_objects
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -30,8 +32,7 @@ FloatArray = npt.NDArray[np.floating]
 def read_gaussians(collection: bpy.types.Collection) -> SemanticScene:
     """The labelled scene that a result's collection holds."""
     parts = [transformed(attributes.decode(o.data), o.matrix_world) for o in point_objects(collection)]
-    labels = LabelMap(tuple(_stored(collection, LABELS, [UNLABELLED])))
-    instances = {number: Instance(number, name, of) for number, name, of in _stored(collection, INSTANCES, [])}
+    labels, instances = stored_names(collection)
     gaussians = joined(parts, labels.unlabelled)
     if gaussians.label is not None and len(gaussians):
         low, high = int(gaussians.label.min()), int(gaussians.label.max())
@@ -40,7 +41,39 @@ def read_gaussians(collection: bpy.types.Collection) -> SemanticScene:
                 f"'{collection.name}' has a point of class {low if low < 0 else high}, but {len(labels)} classes.",
                 f"The attribute '{attributes.CLASS}' holds numbers from 0 to {len(labels) - 1}.",
             )
-    return SemanticScene(str(collection.get(SCENE_NAME, collection.name)), gaussians, labels, instances)
+    codebook = _codebook(collection) if gaussians.words is not None else None
+    scene = SemanticScene(str(collection.get(SCENE_NAME, collection.name)), gaussians, labels, instances, codebook)
+    scene.validate_words()
+    return scene
+
+
+def stored_names(collection: bpy.types.Collection) -> tuple[LabelMap, dict[int, Instance]]:
+    """What the numbers on a result's points mean."""
+    synonyms = {name: tuple(words) for name, words in _stored(collection, SYNONYMS, [])}
+    labels = LabelMap(tuple(_stored(collection, LABELS, [UNLABELLED])), synonyms)
+    return labels, {number: Instance(number, name, of) for number, name, of in _stored(collection, INSTANCES, [])}
+
+
+def joined_column(items: Sequence[bpy.types.Object], name: str) -> npt.NDArray[np.int32]:
+    """[N] of a whole-number attribute of all points of some objects, 0 where one lacks it."""
+    parts = [attributes.point_numbers(item.data, name) for item in items]
+    sizes = [attributes.count(item.data) for item in items]
+    filled = [np.zeros(n, np.int32) if part is None else part for part, n in zip(parts, sizes, strict=True)]
+    return np.concatenate([*filled, np.zeros(0, np.int32)])
+
+
+def _codebook(collection: bpy.types.Collection) -> Codebook | None:
+    """What the points' words are, as the result's collection keeps it."""
+    block = collection.get(CODEBOOK)
+    if block is None:
+        return None
+    try:
+        whole = base64.b64decode(block, validate=True)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"The custom property '{CODEBOOK}' of '{collection.name}' is damaged: {error}.", "Describe the result again."
+        ) from error
+    return Codebook.from_bytes(whole, f"The codebook of '{collection.name}'")
 
 
 def transformed(g: GaussianArrays, matrix: npt.ArrayLike) -> GaussianArrays:
@@ -74,10 +107,14 @@ def joined(parts: Sequence[GaussianArrays], unlabelled: int) -> GaussianArrays:
         name: np.concatenate([getattr(g, name) for g in parts]) for name in ("means", "quats", "scales", "opacities")
     }
     filled["sh"] = np.concatenate([np.pad(g.sh, ((0, 0), (0, bands - g.sh.shape[1]), (0, 0))) for g in parts])
-    for name, default, dtype in (("label", unlabelled, np.int32), ("instance", 0, np.int32), ("confidence", 0, np.float32)):
+    defaults: tuple[tuple[str, int, type[np.generic], tuple[int, ...]], ...] = (
+        ("label", unlabelled, np.int32, ()), ("instance", 0, np.int32, ()), ("confidence", 0, np.float32, ()),
+        ("words", 0, np.uint8, (4,)), ("shares", 0, np.uint8, (4,)), ("taught", NOT_TAUGHT, np.int32, ()),
+    )  # fmt: skip
+    for name, default, dtype, more in defaults:
         columns = [getattr(g, name) for g in parts]
         if any(column is not None for column in columns):
-            rows = [np.full(len(g), default, dtype) if c is None else c for g, c in zip(parts, columns, strict=True)]
+            rows = [np.full((len(g), *more), default, dtype) if c is None else c for g, c in zip(parts, columns, strict=True)]
             filled[name] = np.concatenate(rows)
     return GaussianArrays(**filled)
 

@@ -8,7 +8,7 @@ and those to Gaussians (models/points.py); opacity and colour are corrected thro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from ...core.errors import InvalidInput
 from ...core.gaussians import GaussianArrays, sh_from_rgb
@@ -28,6 +27,7 @@ from ..models.lifting import lift
 from ..models.network import Maps, Network
 from ..models.points import Maps2D, Splats
 from ..rasterize import choice as rasterize
+from ..torch_work import Cancellable, fastest_device
 from .contract import ClassMaps, Prediction
 from .refine import fade_spill, recolour
 
@@ -127,25 +127,6 @@ class NetworkPredictor:
             "views_with_depth": sum(v.depth is not None for v in views) if chosen.use_depth else 0, "points": points,
         }  # fmt: skip
         return Prediction(gaussians, notes, figures, classes)
-
-
-def fastest_device() -> torch.device:
-    """Where networks run: an NVIDIA GPU if torch finds one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-class Cancellable(TorchFunctionMode):
-    """Within it every torch operation first asks whether somebody cancelled: the network itself knows no job."""
-
-    def __init__(self, job: Job) -> None:
-        super().__init__()
-        self._job = job
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        self._job.check()
-        return func(*args, **(kwargs or {}))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ..models.geometry import Rig, focus, surface_normals, wide_range
 from ..models.network import Maps
 from ..models.points import EDGE_WEIGHT, LEAST_FACING, MERGE_CELL, OPACITY, Maps2D, Points, Splats, edges, merge, to_splats
 from ..rasterize import choice as rasterize
+from ..torch_work import Cancellable
 from . import network
 from .contract import Prediction
 from .matching import UNSURE, Matched, match
@@ -53,7 +54,7 @@ class PlaneSweep:
     def predict(self, views: Sequence[View], options: Mapping[str, Any], job: Job) -> Prediction:
         chosen = read_options(options)
         views, notes = usable(views, chosen)
-        with torch.inference_mode(), network.Cancellable(job):
+        with torch.inference_mode(), Cancellable(job):
             seen = Seen.of(views, PIXELS, chosen.use_depth)
             views, seen, more = select(views, seen, chosen.views)
             notes += more

@@ -3,28 +3,34 @@
 
 from __future__ import annotations
 
-from ...core.errors import NotAvailable
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.errors import InvalidInput, NotAvailable
 from .contract import Labelled, LabelSource
 
 __all__ = ["LabelSource", "Labelled", "choose", "names"]
 
-_NOT_BUILT_YET = ("text",)
-
 
 def names() -> list[str]:
     """All label sources there are."""
-    return ["network", "scene"]
+    return ["network", "scene", "text"]
 
 
-def choose(name: str) -> LabelSource:
-    """The label source of that name."""
+def choose(name: str, options: Mapping[str, Any] | None = None) -> LabelSource:
+    """The label source of that name; one that has no options refuses them."""
+    if name == "text":
+        from .text_labels import TextLabels
+
+        return TextLabels(options)
+    if name not in names():
+        raise NotAvailable(f"There is no label source '{name}'.", f"Label sources: {', '.join(names())}.")
+    if options:
+        raise InvalidInput(f"The label source '{name}' has no option '{next(iter(options))}'.", "Leave it out, or use 'text'.")
     if name == "scene":
         from .scene_labels import SceneLabels
 
         return SceneLabels()
-    if name == "network":
-        from .network_labels import NetworkLabels
+    from .network_labels import NetworkLabels
 
-        return NetworkLabels()
-    what = f"The label source '{name}' is not built yet." if name in _NOT_BUILT_YET else f"There is no label source '{name}'."
-    raise NotAvailable(what, f"Label sources: {', '.join(names())}.")
+    return NetworkLabels()

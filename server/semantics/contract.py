@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ...core.codebook import Codebook
 from ...core.gaussians import GaussianArrays
 from ...core.labels import LabelMap
 from ...core.views import Instance, View
@@ -17,15 +18,22 @@ from ..rasterize.contract import Backend
 
 @dataclass(frozen=True)
 class Labelled:
-    """gaussians: with label, instance and confidence. labels: what the ids mean. notes: sentences for the person."""
+    """gaussians: with label, instance and confidence. labels: what the ids mean. notes: sentences for the person.
+    instances: what the instance numbers are, where the source says so and not the views. codebook: what the Gaussians' words are, if it has any.
+    """
 
     gaussians: GaussianArrays
     labels: LabelMap
     notes: list[str] = field(default_factory=list)
+    instances: Mapping[int, Instance] | None = None
+    codebook: Codebook | None = None
 
 
 class LabelSource(Protocol):
     """Names Gaussians."""
+
+    def prepare(self, labels: LabelMap, job: Job) -> None:
+        """Refuse what cannot work before any work is done, and load what `label` needs."""
 
     def label(
         self,

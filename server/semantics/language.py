@@ -7,21 +7,22 @@ regions of each view -> two vectors each -> registered to Gaussians -> joined to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ...core.errors import InvalidInput
-from ...core.gaussians import GaussianArrays
+from ...core.codebook import Codebook
+from ...core.gaussians import ByteArray, GaussianArrays, IntArray
 from ...core.views import View
 from ..job import Job
 from ..rasterize.contract import Backend, Frame, RasterSettings
-from .clip.images import describe_regions
+from .clip.cache import FeatureCache
+from .clip.images import RegionVectors, describe_regions
 from .clip.models import Clip
-from .codebook import WORDS_MOST, Codebook, pairs
+from .codebook import pairs, shortened
 from .instances import Things, ViewRegions, join
-from .segments import segments
+from .regions import Regions
 from .votes import added_up, heaviest
 
 LEAST_PIXELS = 30
@@ -30,102 +31,77 @@ LEAST_PIXELS = 30
 
 @dataclass(frozen=True)
 class Language:
-    """codebook: of the Gaussians. instance: [N] int32 the thing that claims each most, 0 for none. notes: sentences for the person."""
+    """codebook. words, shares: [N, 4] of the Gaussians. instance: [N] int32 the thing that claims each most, 0 for none."""
 
     codebook: Codebook
-    instance: npt.NDArray[np.int32]
-    notes: list[str]
-
-
-def listen(gaussians: GaussianArrays, views: Sequence[View], clip: Clip, regions: str, backend: Backend, job: Job) -> Language:
-    """What a vision-language model says of a scene.
-
-    regions: "instances" (the views' instance maps: exact) or "segments" (from pictures and depth; where a view has no depth, the scene's own).
-    """
-    frames = list(backend.prepare_all(gaussians, [view.camera for view in views], RasterSettings(), job))
-    found, notes = region_maps(views, frames, regions, job)
-    described = describe(found, clip, job)
-    with job.stage("register regions"):
-        seen = []
-        for place, (one, mine) in enumerate(zip(found, described, strict=True)):
-            job.progress(place / len(found), one.view.name)
-            entries = one.frame.register_ids(local(one.numbers, mine.numbers))
-            seen.append(
-                ViewRegions(
-                    entries.gaussian.astype(np.int64),
-                    entries.id.astype(np.int64) - 1,
-                    entries.weight.astype(np.float64),
-                    mine.pixels,
-                    mine.specific,
-                    mine.numbers if regions == "instances" else None,
-                )
-            )
-    with job.stage("join regions"):
-        things = join(seen, len(gaussians))
-        job.check()
-        specific, context = words(things, described, clip.dim)
-        specific, context, word_of = shortened(specific, context, weights_of(things))
-        index, weight, confidence = pairs(len(gaussians), *added_up((things.gaussian, word_of[things.thing], things.weight)))
-        instance = owners(things, len(gaussians))
-    book = Codebook(clip.name, clip.key, specific.astype(np.float16), context.astype(np.float16), index, weight, confidence)
-    return Language(book, instance, notes)
-
-
-@dataclass(frozen=True)
-class Regions:
-    """numbers: [H, W] int32 of a view's regions, 0 for none. frame: the scene as the view sees it."""
-
-    view: View
-    frame: Frame
-    numbers: npt.NDArray[np.int32]
-
-
-def region_maps(views: Sequence[View], frames: Sequence[Frame], kind: str, job: Job) -> tuple[list[Regions], list[str]]:
-    """Regions of each view that has some; and notes on those without."""
-    if kind == "instances":
-        found = [
-            Regions(view, frame, view.index)
-            for view, frame in zip(views, frames, strict=True)
-            if view.index is not None and view.index.any()
-        ]
-        if not found:
-            raise InvalidInput("No view has an instance map that shows anything.", "Use the regions 'segments'.")
-        missing = len(views) - len(found)
-        return found, [f"{missing} of {len(views)} views have no instance map and were left out."] if missing else []
-    if kind != "segments":
-        raise InvalidInput(f"There are no regions '{kind}'.", "Regions: instances, segments.")
-    out = []
-    with job.stage("find regions"):
-        for place, (view, frame) in enumerate(zip(views, frames, strict=True)):
-            job.progress(place / len(views), view.name)
-            whole = view if view.depth is not None else replace(view, depth=frame.render().depth)
-            out.append(Regions(view, frame, segments(whole)))
-    return out, []
+    words: ByteArray
+    shares: ByteArray
+    instance: IntArray
 
 
 @dataclass(frozen=True)
 class Described:
-    """R regions of a view. numbers: [R] in its map. pixels: [R]. specific, context: [R, D] unit vectors."""
+    """R regions of a view. numbers: [R] in its map. pixels: [R]. vectors: of both kinds, [R, D] each."""
 
     numbers: npt.NDArray[np.int64]
     pixels: npt.NDArray[np.int64]
-    specific: npt.NDArray[np.float32]
-    context: npt.NDArray[np.float32]
+    vectors: RegionVectors
 
 
-def describe(found: Sequence[Regions], clip: Clip, job: Job) -> list[Described]:
-    """What the model says of each view's regions."""
-    out = []
-    with job.stage("describe regions"):
-        for place, one in enumerate(found):
-            job.progress(place / len(found), one.view.name)
-            names, counts = np.unique(one.numbers[one.numbers > 0], return_counts=True)
-            names, counts = names[counts >= LEAST_PIXELS], counts[counts >= LEAST_PIXELS]
-            vectors = describe_regions(clip, one.view.rgb, [one.numbers == name for name in names], job)
-            out.append(
-                Described(names.astype(np.int64), counts.astype(np.int64), vectors.specific.numpy(), vectors.context.numpy())
-            )
-    return out
+def listen(
+    gaussians: GaussianArrays,
+    views: Sequence[View],
+    clip: Clip,
+    regions: Regions,
+    backend: Backend,
+    job: Job,
+    cache: FeatureCache,
+) -> Language:
+    """What a vision-language model says of a scene."""
+    seen: list[ViewRegions] = []
+    described: list[Described] = []
+    with job.stage("describe"):
+        frames = backend.prepare_all(gaussians, [view.camera for view in views], RasterSettings(), job)
+        for place, (view, frame) in enumerate(zip(views, frames, strict=True)):
+            job.progress(place / len(views), f"{view.name} ({place + 1} of {len(views)})")
+            numbers = regions.of(view, frame, job)
+            mine = describe(view, numbers, clip, cache, job)
+            described.append(mine)
+            seen.append(registered(frame, numbers, mine, regions.exact))
+    with job.stage("join regions"):
+        things = join(seen, len(gaussians))
+        job.check()
+        specific, context, word_of = shortened(*means(things, described, clip.dim), weights_of(things))
+        words, shares = pairs(len(gaussians), *added_up((things.gaussian, word_of[things.thing], things.weight)))
+        instance = owners(things, len(gaussians))
+    book = Codebook(clip.name, clip.key, specific.astype(np.float16), context.astype(np.float16))
+    return Language(book, words, shares, instance)
+
+
+def describe(view: View, numbers: npt.NDArray[np.int32], clip: Clip, cache: FeatureCache, job: Job) -> Described:
+    """What the model says of a view's regions, or said the last time that it saw the same."""
+    found, pixels = np.unique(numbers[numbers > 0], return_counts=True)
+    large = pixels >= LEAST_PIXELS
+    names, counts = found[large].astype(np.int64), pixels[large].astype(np.int64)
+    key = cache.key(clip.key, view.rgb, local(numbers, names))
+    vectors = cache.get(key, len(names), clip.dim)
+    if vectors is None:
+        vectors = describe_regions(clip, view.rgb, [numbers == name for name in names], job)
+        cache.put(key, vectors)
+    return Described(names, counts, vectors)
+
+
+def registered(frame: Frame, numbers: npt.NDArray[np.int32], mine: Described, exact: bool) -> ViewRegions:
+    """Which Gaussians show a view's regions."""
+    entries = frame.register_ids(local(numbers, mine.numbers))
+    return ViewRegions(
+        entries.gaussian.astype(np.int64),
+        entries.id.astype(np.int64) - 1,
+        entries.weight.astype(np.float64),
+        mine.pixels,
+        mine.vectors.specific.numpy(),
+        mine.numbers if exact else None,
+    )
 
 
 def local(numbers: npt.NDArray[np.int32], names: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
@@ -136,13 +112,13 @@ def local(numbers: npt.NDArray[np.int32], names: npt.NDArray[np.int64]) -> npt.N
     return np.where(names[place] == numbers, place + 1, 0).astype(np.int32)
 
 
-def words(things: Things, described: Sequence[Described], dim: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def means(things: Things, described: Sequence[Described], dim: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Vectors [T, D] of both kinds of each thing: means over its regions, larger ones counting more."""
     sums = np.zeros((2, things.count, dim), np.float64)
     for mine, one in zip(things.of, described, strict=True):
         weight = np.sqrt(one.pixels)[:, None]
-        np.add.at(sums[0], mine, weight * one.specific)
-        np.add.at(sums[1], mine, weight * one.context)
+        np.add.at(sums[0], mine, weight * one.vectors.specific.numpy())
+        np.add.at(sums[1], mine, weight * one.vectors.context.numpy())
     unit = sums / np.maximum(np.linalg.norm(sums, axis=-1, keepdims=True), 1e-12)
     return unit[0].astype(np.float32), unit[1].astype(np.float32)
 
@@ -150,20 +126,6 @@ def words(things: Things, described: Sequence[Described], dim: int) -> tuple[npt
 def weights_of(things: Things) -> npt.NDArray[np.float64]:
     """[T] how much of the scene each thing claims."""
     return np.bincount(things.thing, things.weight, minlength=things.count).astype(np.float64)
-
-
-def shortened(
-    specific: npt.NDArray[np.float32], context: npt.NDArray[np.float32], weight: npt.NDArray[np.float64], most: int = WORDS_MOST
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """At most so many words, and the word of each thing: the lightest things take the word of the likest heavier one."""
-    if len(specific) <= most:
-        return specific, context, np.arange(len(specific))
-    order = np.argsort(-weight, kind="stable")
-    kept = np.sort(order[:most])
-    likeness = specific @ specific[kept].T + context @ context[kept].T
-    word_of = likeness.argmax(1)
-    word_of[kept] = np.arange(most)
-    return specific[kept], context[kept], word_of
 
 
 def owners(things: Things, gaussians: int) -> npt.NDArray[np.int32]:

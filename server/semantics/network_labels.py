@@ -22,6 +22,7 @@ from ...core.views import Instance, View
 from ..job import Job
 from ..predictors.contract import ClassMaps, Prediction
 from ..rasterize.contract import Backend, RasterSettings
+from ..torch_work import Cancellable, fastest_device
 from .contract import Labelled
 
 LEAST_WEIGHT = 1e-6
@@ -30,6 +31,9 @@ LEAST_WEIGHT = 1e-6
 
 class NetworkLabels:
     """The label source "network"."""
+
+    def prepare(self, labels: LabelMap, job: Job) -> None:
+        """Nothing to do."""
 
     def label(
         self,
@@ -58,7 +62,7 @@ class NetworkLabels:
 def class_maps(views: Sequence[View], job: Job, model: str | None = None) -> tuple[ClassMaps, list[str]]:
     """What a trained network, the default one if None, sees in all views that it can use, some at a time; and which it cannot use."""
     from ..models import weights
-    from ..predictors.network import Cancellable, Options, Seen, bounds_of, class_logits, fastest_device, usable
+    from ..predictors.network import Options, Seen, bounds_of, class_logits, usable
 
     options = Options() if model is None else Options(model=model)
     with job.stage("load network"):

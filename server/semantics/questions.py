@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a codebook answers: which of some names each Gaussian has, and how well each fits a question. Both are asked of the words alone."""
+"""What a scene with a codebook answers to a question: how well each Gaussian fits it, which are meant, and which things those are.
+
+"red chair" asks for it; "chair, stool" for either; "chair not armchair" for those of which the first is truer than the second.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,87 +15,87 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .clip.text import relevancy
-from .codebook import Codebook
+from ...core.answers import BINS, Choice, Named, choose, threshold
+from ...core.codebook import Codebook, spread
+from ...core.errors import InvalidInput
+from ...core.scene import SemanticScene
+from .clip.models import Clip
+from .clip.text import CANONICAL, COMMON, PROMPTS, name_vectors, relevancy, rivals
 
 Floats = npt.NDArray[np.float32]
 
-TEMPERATURE = 0.03
-"""Similarities of unit vectors are divided by this before names compete."""
-FLOOR = 0.35
-"""A name that gets a smaller share is not given: unlabelled."""
+
+@dataclass(frozen=True)
+class Question:
+    """wanted: phrases, any of which may fit. unwanted: phrases that must not fit better."""
+
+    wanted: tuple[str, ...]
+    unwanted: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, unwanted: Sequence[str] = ()) -> Question:
+        """ "chair, stool not armchair" -> wanted chair and stool, unwanted armchair."""
+        first, *rest = re.split(r"(?:^|\s+)(?:but\s+)?not\s+", text.strip())
+        wanted = tuple(word.strip() for word in first.split(",") if word.strip())
+        more = tuple(word.strip() for part in (*rest, *unwanted) for word in part.split(",") if word.strip())
+        if not wanted:
+            raise InvalidInput(f"The question '{text[:60]}' asks for nothing.", "Type what you look for: red chair.")
+        return cls(wanted, more)
 
 
 @dataclass(frozen=True)
-class Named:
-    """label: [N] int32 place in the list of names, or the number of names for "none of them". confidence: [N] float32 0..1.
-    words: [K, C] shares.
-    """
+class Answer(Choice):
+    """scores: [N] float32 relevancy of the Gaussians, 0..1. threshold: from which on they are meant. histogram: [64] Gaussians by score."""
 
-    label: npt.NDArray[np.int32]
-    confidence: Floats
-    words: Floats
+    scores: Floats
+    threshold: float
+    histogram: npt.NDArray[np.int64]
 
 
-def name(codebook: Codebook, names: Tensor, others: Tensor, temperature: float = TEMPERATURE, floor: float = FLOOR) -> Named:
-    """Give each Gaussian one of some names. names: [C, D] unit vectors. others: [P, D], of phrases that fit anything; they compete, too.
+def ask(
+    scene: SemanticScene,
+    question: Question,
+    clip: Clip,
+    level: str = "object",
+    limit: float | None = None,
+    prompts: Sequence[str] = PROMPTS,
+) -> Answer:
+    """Ask a scene with a codebook of the same model. limit: a threshold; without one the scores' own histogram gives it."""
+    from .naming import check_model, words_of
 
-    Both kinds of vectors of a word are asked, and the mean of their shares counts.
-    """
-    C = len(names)
-    both = torch.cat([names, others])
-    shares = torch.stack([(vectors @ both.T / temperature).softmax(1) for vectors in kinds(codebook)]).mean(0)
-    words = shares[:, :C].numpy().astype(np.float32)
-    best = words.argmax(1) if C else np.zeros(len(words), np.int64)
-    most = words.max(1, initial=0.0)
-    told = np.where(most >= floor, best, C)
-    votes = codebook.spread(np.eye(C + 1, dtype=np.float32)[told] * np.where(told < C, most, floor)[:, None])
-    label = votes.argmax(1).astype(np.int32)
-    label[codebook.weight[:, 0] == 0] = C
-    confidence = votes.max(1, initial=0.0) * (label < C)
-    return Named(label, confidence.astype(np.float32), words)
+    codebook, words, shares = words_of(scene)
+    check_model(codebook, clip)
+    of_words = word_scores(codebook, question, clip, prompts)
+    return answer(scene, spread(words, shares, of_words), of_words, level, limit)
+
+
+def answer(scene: SemanticScene, scores: Floats, of_words: Floats, level: str, limit: float | None) -> Answer:
+    """Scores to a choice."""
+    if limit is None:
+        assert scene.gaussians.words is not None
+        claimed = np.bincount(scene.gaussians.words[:, 0], minlength=len(of_words))[: len(of_words)]
+        limit = threshold(of_words, np.sqrt(claimed))  # of things, large ones counting more, but walls not for everything
+    found = choose(Named.of(scene), scores, level, limit)
+    bins = np.minimum(scores * np.float32(BINS), BINS - 1).astype(np.uint8)  # np.histogram takes three times as long
+    histogram = np.bincount(bins, minlength=BINS)
+    return Answer(found.chosen, found.things, scores, float(limit), histogram)
+
+
+def word_scores(codebook: Codebook, question: Question, clip: Clip, prompts: Sequence[str] = PROMPTS) -> Floats:
+    """Relevancy [K] of the words. Of both kinds of vectors that counts which answers more clearly (GSemSplat)."""
+    wanted, unwanted = (name_vectors(clip, phrases, prompts=prompts) for phrases in (question.wanted, question.unwanted))
+    canonical = name_vectors(clip, CANONICAL, prompts=prompts)
+    against = torch.cat([canonical, rivals(clip, wanted, COMMON, prompts), unwanted])
+    return best_relevancy(kinds(codebook), wanted, against)
+
+
+def best_relevancy(vectors: Sequence[Tensor], wanted: Tensor, against: Tensor) -> Floats:
+    """[K] of the kind of vectors whose highest relevancy is highest."""
+    answers = [relevancy(one, wanted, against).amax(1) for one in vectors]
+    clearest: Floats = max(answers, key=lambda found: float(found.max()) if len(found) else 0.0).numpy().astype(np.float32)
+    return clearest
 
 
 def kinds(codebook: Codebook) -> list[Tensor]:
     """Both kinds of the words' vectors [K, D] as float32."""
     return [torch.from_numpy(part.astype(np.float32)) for part in (codebook.specific, codebook.context)]
-
-
-@dataclass(frozen=True)
-class Question:
-    """wanted: [Q, D] unit vectors of phrases, any of which may fit. unwanted: [U, D] of those that must not fit better. canonical: [P, D]."""
-
-    wanted: Tensor
-    unwanted: Tensor
-    canonical: Tensor
-
-
-def score(codebook: Codebook, question: Question) -> tuple[Floats, Floats]:
-    """Relevancy of the words [K] and of the Gaussians [N], 0..1. Of both kinds of vectors that counts which answers more clearly (GSemSplat)."""
-    against = torch.cat([question.canonical, question.unwanted])
-    answers = [relevancy(vectors, question.wanted, against).amax(1) for vectors in kinds(codebook)]
-    clearest = max(answers, key=lambda found: float(found.max()) if len(found) else 0.0)
-    words = clearest.numpy().astype(np.float32)
-    return words, codebook.spread(words)
-
-
-def threshold(scores: Floats, least: float = 0.5) -> float:
-    """Where the histogram of scores falls into two groups (Otsu 1979), not below `least`."""
-    counts, edges = np.histogram(scores, bins=64, range=(0.0, 1.0))
-    middles = 0.5 * (edges[1:] + edges[:-1])
-    below, mass = np.cumsum(counts), np.cumsum(counts * middles)
-    above = below[-1] - below
-    with np.errstate(invalid="ignore", divide="ignore"):
-        between = below * above * (mass / below - (mass[-1] - mass) / above) ** 2
-    between = np.nan_to_num(between)
-    return max(least, float(edges[1:][between.argmax()])) if between.any() else least
-
-
-def whole_things(scores: Floats, instance: npt.NDArray[np.int32], limit: float) -> npt.NDArray[np.bool_]:
-    """[N] bool, the Gaussians of things that score `limit` or more in the mean: the score names the thing, the thing gives the edge (COS3D).
-
-    instance: [N] numbers, 0 for none; those Gaussians are judged one by one.
-    """
-    count = int(instance.max(initial=0)) + 1
-    mean = np.bincount(instance, scores, minlength=count) / np.maximum(np.bincount(instance, minlength=count), 1)
-    return np.where(instance > 0, mean[instance], scores) >= limit

@@ -28,6 +28,9 @@ from .votes import Ints, added_up, heaviest
 class SceneLabels:
     """The label source "scene"."""
 
+    def prepare(self, labels: LabelMap, job: Job) -> None:
+        """Nothing to do."""
+
     def label(
         self,
         prediction: Prediction,

@@ -49,12 +49,12 @@ def segments(view: View, options: SegmentOptions | None = None) -> Labels:
     number = np.arange(height * width, dtype=np.int32).reshape(height, width)
     firsts, seconds, weights = [], [], []
     for down, right in _NEIGHBOURS:
-        a, b = _pair(number, down, right)
-        weight = options.colour * np.linalg.norm(np.subtract(*_pair(lab, down, right)), axis=-1) / 0.1
+        a, b = pair(number, down, right)
+        weight = options.colour * np.linalg.norm(np.subtract(*pair(lab, down, right)), axis=-1) / 0.1
         if seen is not None:
-            first_normal, second_normal = _pair(seen.normals, down, right)
-            first, second = _pair(seen.points, down, right)
-            footprint = np.minimum(*_pair(seen.footprint, down, right))
+            first_normal, second_normal = pair(seen.normals, down, right)
+            first, second = pair(seen.points, down, right)
+            footprint = np.minimum(*pair(seen.footprint, down, right))
             with np.errstate(invalid="ignore"):
                 apart = second - first
                 bend = 1 - np.clip((first_normal * second_normal).sum(-1), -1, 1)
@@ -62,19 +62,19 @@ def segments(view: View, options: SegmentOptions | None = None) -> Labels:
                 off = np.minimum(np.abs((first_normal * apart).sum(-1)), np.abs((second_normal * apart).sum(-1))) / footprint
             weight += options.crease * np.nan_to_num(bend) * np.where(inward, INWARD, OUTWARD)
             weight += options.step * np.clip(np.nan_to_num(off, nan=9.0) / 4 - 0.5, 0, 1)
-        both = np.logical_and(*_pair(known, down, right))
+        both = np.logical_and(*pair(known, down, right))
         firsts.append(a[both])
         seconds.append(b[both])
         weights.append(weight[both].astype(np.float32))
     first, second, weight = np.concatenate(firsts), np.concatenate(seconds), np.concatenate(weights)
     order = np.argsort(weight, kind="stable")
     least = max(1, round(options.least * height * width))
-    roots = _join(first[order], second[order], weight[order], height * width, np.float32(options.scale), least)
+    roots = join_edges(first[order], second[order], weight[order], height * width, np.float32(options.scale), least)
     found = np.unique(np.where(known.reshape(-1), roots, -1), return_inverse=True)[1].reshape(height, width)
     return (found + (1 if known.all() else 0)).astype(np.int32)
 
 
-def _pair(values: npt.NDArray[Any], down: int, right: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def pair(values: npt.NDArray[Any], down: int, right: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Values of pixels and of their neighbours (down, right), right being -1, 0 or 1."""
     height, width = values.shape[:2]
     left, stop = max(0, -right), width - max(0, right)
@@ -123,7 +123,7 @@ def _root(parent: npt.NDArray[np.int32], place: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _join(first, second, weight, count, scale, least):  # type: ignore[no-untyped-def]
+def join_edges(first, second, weight, count, scale, least):  # type: ignore[no-untyped-def]
     """The region of each pixel, by one of its pixels; edges come lightest first."""
     parent = np.arange(count).astype(np.int32)
     size = np.ones(count, np.int32)

@@ -2,7 +2,8 @@
 """A vision-language model small enough to ship: an open_clip architecture, its training on crops and captions, and its export.
 
 The loss is CLIP's, but with the whole truth in place of the diagonal: a picture is pulled towards all captions of the batch that are true of it,
-pushed from those that are false, and left alone by those of which nobody knows (pairs.py).
+pushed from those that are false, and left alone by those of which nobody knows (pairs.py). Some captions of every batch speak of what is in no
+picture at all, so that a question for something foreign finds nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...core.files import replacing
-from .pairs import CAPTIONS, Thing, caption, truth
+from .pairs import CAPTIONS, COLOURS, Thing, caption, truth
 
 SIDE = 128
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -80,6 +81,7 @@ class TinyTrainer:
 
         self.network = create(seed)
         self.tokenizer = SimpleTokenizer(context_length=CONFIG["text_cfg"]["context_length"])
+        self.foreign = foreign_words(self.tokenizer, [*self.objects, *self.rooms])
         self.average = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
         trunk = {id(p) for p in self.network.visual.trunk.parameters()}
         rest = [p for p in self.network.parameters() if id(p) not in trunk]
@@ -111,25 +113,31 @@ class TinyTrainer:
             group["lr"] = group["peak"] * float(rate)
         things = self._draw(rng)
         captions = [caption(thing, rng) for thing in things]
+        texts = [one.text for one in captions] + [self._foreign_caption(rng) for _ in range(self.batch // 2)]
         pixels = torch.stack([picture(thing, rng) for thing in things])
         fits = torch.from_numpy(truth(things, captions))
         self.network.train()
         images = F.normalize(self.network.encode_image(pixels), dim=-1)
-        texts = F.normalize(self.network.encode_text(self.tokenizer([one.text for one in captions])), dim=-1)
-        logits = self.network.logit_scale.exp().clamp(max=100) * images @ texts.T
-        loss = 0.5 * (contrast(logits, fits) + contrast(logits.T, fits.T))
+        said = F.normalize(self.network.encode_text(self.tokenizer(texts)), dim=-1)
+        logits = self.network.logit_scale.exp().clamp(max=100) * images @ said.T
+        own = logits[:, : len(captions)]
+        loss = 0.5 * (contrast(logits, F.pad(fits, (0, len(texts) - len(captions)))) + contrast(own.T, fits.T))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimizer.step()
         self._average()
-        right = fits[torch.arange(len(fits)), logits.argmax(1)].nan_to_num(0.5).mean()
+        right = fits[torch.arange(len(fits)), own.argmax(1)].nan_to_num(0.5).mean()
         return {"loss": float(loss.detach()), "right": float(right), "scale": float(self.network.logit_scale.detach().exp())}
 
     def _draw(self, rng: np.random.Generator) -> list[Thing]:
         objects = self.batch if not self.rooms else round(OBJECTS_SHARE * self.batch)
         chosen = [self.objects[k] for k in rng.integers(len(self.objects), size=objects)]
         return chosen + [self.rooms[k] for k in rng.integers(max(len(self.rooms), 1), size=self.batch - objects)]
+
+    def _foreign_caption(self, rng: np.random.Generator) -> str:
+        word = self.foreign[int(rng.integers(len(self.foreign)))]
+        return CAPTIONS[int(rng.integers(len(CAPTIONS)))].format(word)
 
     def _average(self) -> None:
         decay = min(0.998, (1 + self.step) / (10 + self.step))
@@ -160,6 +168,13 @@ class TinyTrainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.average, self.step = state["average"], state["step"]
         return True
+
+
+def foreign_words(tokenizer: Any, things: Sequence[Thing]) -> list[str]:
+    """Whole words of the tokenizer's vocabulary, most of them English, that are true of none of the things."""
+    known = {part for thing in things for word in thing.words for part in word.split()} | set(COLOURS) | {"wooden", "photo"}
+    found = [token.removesuffix("</w>") for token in tokenizer.encoder if token.endswith("</w>")]
+    return [word for word in found if len(word) > 2 and word.isascii() and word.isalpha() and word not in known]
 
 
 def contrast(logits: Tensor, fits: Tensor) -> Tensor:

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Attributes: names by version, exact round trip, and reading after people edited the objects."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import bpy
 import numpy as np
 import pytest
 from mathutils import Matrix, Quaternion
-from splatonym.addon.build import attributes, build_scene, read_gaussians
+from splatonym.addon.build import attributes, build_scene, find_results, read_gaussians, set_answer
+from splatonym.addon.build.objects import CODEBOOK
 from splatonym.addon.build.reading import _matrices, transformed
+from splatonym.core.codebook import Codebook
 from splatonym.core.errors import InvalidInput
 from splatonym.core.gaussians import SH_C0
+from splatonym.core.labels import LabelMap
 
 from .build_scenes import few, random_scene
 
@@ -54,10 +57,61 @@ def test_round_trip(native, bands, monkeypatch):
     back = read_gaussians(build_scene(bpy.context.scene, scene).collection)
     wanted = in_class_order(scene)
     assert back.name == scene.name and back.labels.names == scene.labels.names and back.instances == scene.instances
-    for field in fields(wanted):
+    for field in [field for field in fields(wanted) if getattr(wanted, field.name) is not None]:
         np.testing.assert_allclose(getattr(back.gaussians, field.name), getattr(wanted, field.name), rtol=2e-6, atol=2e-7)
     for exact in ("means", "sh", "label", "instance", "confidence"):
         assert np.array_equal(getattr(back.gaussians, exact), getattr(wanted, exact))
+
+
+def test_words_and_what_was_taught_come_back_with_the_codebook_also_from_a_saved_file(tmp_path):
+    rng = np.random.default_rng(0)
+    words, shares = (rng.integers(0, 256, (300, 4)).astype(np.uint8) for _ in range(2))
+    scene = random_scene(300, words=words, shares=shares, taught=rng.integers(-1, 2, 300).astype(np.int32))
+    book = Codebook("model", "key", *rng.normal(size=(2, 256, 8)).astype(np.float16))
+    labels = LabelMap(scene.labels.names, {"table": ("desk",)})
+    scene = replace(scene, codebook=book, labels=labels)
+    build_scene(bpy.context.scene, scene)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "kept.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "kept.blend"))
+    back = read_gaussians(find_results(bpy.context.scene)[0].collection)
+    wanted = in_class_order(scene)
+    for name in ("words", "shares", "taught"):
+        assert np.array_equal(getattr(back.gaussians, name), getattr(wanted, name))
+    assert np.array_equal(back.codebook.specific, book.specific) and np.array_equal(back.codebook.context, book.context)
+    assert (back.codebook.model, back.codebook.key) == ("model", "key") and back.labels == labels
+
+
+def test_a_result_without_a_codebook_keeps_none_of_the_one_before():
+    rng = np.random.default_rng(0)
+    columns = {name: rng.integers(0, 4, (30, 4)).astype(np.uint8) for name in ("words", "shares")}
+    book = Codebook("model", "key", *rng.normal(size=(2, 4, 8)).astype(np.float16))
+    build_scene(bpy.context.scene, replace(random_scene(30, **columns), codebook=book))
+    result = build_scene(bpy.context.scene, random_scene(30))
+    assert read_gaussians(result.collection).codebook is None and CODEBOOK not in result.collection
+
+
+def test_relabelled_points_stay_where_a_person_moved_them():
+    result = build_scene(bpy.context.scene, random_scene(50))
+    result.classes[0].objects[0].location = (1, 2, 3)
+    bpy.context.view_layer.update()
+    moved = read_gaussians(result.collection)
+    result = build_scene(bpy.context.scene, moved, result_id=result.id, in_world=True)
+    bpy.context.view_layer.update()
+    np.testing.assert_allclose(read_gaussians(result.collection).gaussians.means, moved.gaussians.means, atol=1e-6)
+
+
+def test_an_answer_is_kept_on_the_points_in_the_order_of_reading():
+    result = build_scene(bpy.context.scene, random_scene(50))
+    back = read_gaussians(result.collection).gaussians
+    set_answer(result.collection, back.means[:, 0].clip(0, 1), back.means[:, 0] > 0)
+    for group in result.classes:
+        data = group.objects[0].data
+        x = np.empty(len(data.points) * 3, np.float32)
+        data.attributes["position"].data.foreach_get("vector", x)
+        score = np.empty(len(data.points), np.float32)
+        data.attributes["query_score"].data.foreach_get("value", score)
+        assert np.array_equal(score, x[::3].clip(0, 1))
+        assert np.array_equal(attributes.point_choice(data), x[::3] > 0)
 
 
 def test_round_trip_without_labels_and_at_the_ends_of_opacity():

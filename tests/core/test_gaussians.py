@@ -24,6 +24,9 @@ def some(n: int = 5, bands: int = 4) -> GaussianArrays:
         label=draw.integers(0, 9, n, dtype=np.int32),
         instance=draw.integers(0, 9, n, dtype=np.int32),
         confidence=draw.uniform(0, 1, n).astype(np.float32),
+        words=draw.integers(0, 256, (n, 4), dtype=np.uint8),
+        shares=draw.integers(0, 64, (n, 4), dtype=np.uint8),
+        taught=draw.integers(-1, 9, n, dtype=np.int32),
     )
 
 

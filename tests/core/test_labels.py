@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from splatonym.core.errors import InvalidInput, NotAvailable
-from splatonym.core.labels import UNLABELLED, LabelMap, from_entries, label_colour, preset, preset_names, split_words
+from splatonym.core.labels import (
+    UNLABELLED,
+    LabelMap,
+    from_entries,
+    from_text,
+    label_colour,
+    preset,
+    preset_names,
+    split_words,
+    to_text,
+)
 
 plain_names = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=8).filter(
     lambda name: name == name.strip()
@@ -137,3 +147,17 @@ def test_entries() -> None:
     labels = from_entries([{"name": "sofa", "synonyms": ["couch"]}, {"name": "lamp"}])
     assert labels.names[:2] == ("sofa", "lamp")
     assert labels.match("red couch") == "sofa"
+
+
+def test_a_typed_list_is_a_label_set_with_other_words():
+    found = from_text("chair, sofa = couch | settee,\nfloor lamp")
+    assert found.names == ("chair", "sofa", "floor lamp", "unlabelled") and found.synonyms == {"sofa": ("couch", "settee")}
+    assert from_text(to_text(found)) == found
+
+
+@pytest.mark.parametrize(
+    "text, match", [("", "empty"), (" , ", "empty"), ("unlabelled", "empty"), ("chair, Chair", "'chair' stands twice")]
+)
+def test_a_typed_list_that_names_nothing_or_a_thing_twice_is_refused(text, match):
+    with pytest.raises(InvalidInput, match=match):
+        from_text(text)

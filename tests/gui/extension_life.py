@@ -35,6 +35,17 @@ assert len(made) > 8, made
 print("LIFE predicted", sorted(made), flush=True)
 bpy.ops.splatonym.export_ply(filepath=str(Path(out) / "room.ply"))
 assert bpy.ops.splatonym.render_view(picture="CLASS") == {"FINISHED"}
+words = {
+    "camera_source": "ALL",
+    "resolution": 48,
+    "samples": 1,
+    "label_source": "text",
+    "names": "floor, chair",
+    "model": "tiny",
+}
+assert bpy.ops.splatonym.predict(result_name="Room", **words) == {"FINISHED"}
+assert bpy.ops.splatonym.query(text="floor") == {"FINISHED"} and bpy.ops.splatonym.relabel(names="sofa") == {"FINISHED"}
+print("LIFE named and asked", flush=True)
 bpy.ops.wm.save_as_mainfile(filepath=str(Path(out) / "room.blend"))
 bpy.ops.splatonym.remove_result(result="Room")
 assert {(o.name, o.hide_render) for o in bpy.data.objects} == before

@@ -178,7 +178,7 @@ def test_eval_without_anything_held_out(result: Path, room: Path, tmp_path: Path
 def test_what_is_not_there_is_refused_by_name(room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     start = ["predict", room, "-o", out, "--views", "0"]
-    refused(capsys, [*start, "--label-source", "text"], "text")
+    refused(capsys, [*start, "--model", "tiny"], "--model", "--label-source text")
     refused(capsys, [*start, "--predictor", "magic"], "magic", "depth-pass")
     refused(capsys, [*start, "--labels", "outdoor"], "outdoor", "indoor")
     refused(capsys, [*start, "--labels", tmp_path / "none.json"], "none.json")

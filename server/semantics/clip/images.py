@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...job import Job
+from ...torch_work import in_batches
 from .dense import Attention
 from .models import Clip
 
@@ -44,15 +44,15 @@ def dense_map(clip: Clip, rgb: Rgb, job: Job, *, patches: int = PATCHES, attenti
     weight = torch.zeros(height // step, width // step)
     taper = _taper(side // step)
     corners = [(top, left) for top in starts(height, side, step) for left in starts(width, side, step)]
-    for number in range(0, len(corners), AT_ONCE):
-        job.check()
-        some = corners[number : number + AT_ONCE]
+
+    def ask(some: Sequence[tuple[int, int]]) -> Tensor:
         windows = torch.stack([pixels[:, top : top + side, left : left + side] for top, left in some])
-        looked = clip.look(windows, attention)
-        for (top, left), found in zip(some, F.normalize(looked.patches, dim=1), strict=True):
-            rows, columns = slice(top // step, (top + side) // step), slice(left // step, (left + side) // step)
-            total[:, rows, columns] += found * taper
-            weight[rows, columns] += taper
+        return F.normalize(clip.look(windows, attention).patches, dim=1)
+
+    for (top, left), found in zip(corners, in_batches(corners, ask, AT_ONCE, clip.name, job), strict=True):
+        rows, columns = slice(top // step, (top + side) // step), slice(left // step, (left + side) // step)
+        total[:, rows, columns] += found * taper
+        weight[rows, columns] += taper
     return F.normalize(total / weight, dim=0)
 
 
@@ -96,24 +96,24 @@ class RegionVectors:
 
 def describe_regions(clip: Clip, rgb: Rgb, masks: Sequence[Mask], job: Job) -> RegionVectors:
     """What the model says of regions of a picture, each a mask [H, W] with at least one pixel."""
-    crops = _crops(clip, rgb, masks)
-    found: list[Tensor] = []
-    while some := list(islice(crops, AT_ONCE)):
-        job.check()
-        found.append(clip.encode_pictures(torch.stack(some)))
-    vectors = torch.cat(found) if found else torch.zeros(0, clip.dim)
+    if not masks:
+        return RegionVectors(torch.zeros(0, clip.dim), torch.zeros(0, clip.dim))
+
+    def ask(some: Sequence[Mask]) -> Tensor:
+        return clip.encode_pictures(torch.stack([crop for mask in some for crop in _crops(clip, rgb, mask)]))
+
+    vectors = in_batches(masks, ask, AT_ONCE // 2, clip.name, job)
     return RegionVectors(vectors[0::2], vectors[1::2])
 
 
-def _crops(clip: Clip, rgb: Rgb, masks: Sequence[Mask]) -> Iterator[Tensor]:
-    """For each region first the masked crop, then the one with context."""
+def _crops(clip: Clip, rgb: Rgb, mask: Mask) -> Iterator[Tensor]:
+    """First the masked crop, then the one with context."""
     ground = np.round(np.array(clip.mean) * 255).astype(np.uint8)
-    for mask in masks:
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        box = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
-        alone = np.where(mask[..., None], rgb, ground)
-        for picture, wider in ((alone, MARGIN), (rgb, CONTEXT)):
-            yield clip.normalised(resized(square(picture, box, wider, ground), clip.size, clip.size, clip.bicubic))
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+    alone = np.where(mask[..., None], rgb, ground)
+    for picture, wider in ((alone, MARGIN), (rgb, CONTEXT)):
+        yield clip.normalised(resized(square(picture, box, wider, ground), clip.size, clip.size, clip.bicubic))
 
 
 def square(rgb: Rgb, box: tuple[int, int, int, int], wider: float, ground: npt.NDArray[np.uint8]) -> Rgb:

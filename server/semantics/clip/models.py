@@ -1,66 +1,47 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Vision-language models of open_clip: which there are, where their weights lie, and how they are loaded.
+"""Vision-language models of open_clip, loaded: pictures and texts to vectors.
 
-A model is named "ARCHITECTURE/WEIGHTS" as open_clip names both ("ViT-B-16/laion2b_s34b_b88k"), or by "ARCHITECTURE=/path/to/weights", or
-by a folder with open_clip_config.json and weights. Weights are used where they lie: nothing here fetches them. What was pickled is read by torch
-with `weights_only`, safetensors by their own library.
+Nothing here opens a connection: what a model would look for elsewhere is refused before it looks. Weights that were pickled are read by
+torch with `weights_only`, safetensors by their own library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from hashlib import file_digest
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ....core.errors import InvalidFile, InvalidInput, NotAvailable
-from . import dense
+from . import dense, sources
+from .sources import Source
 
-DEFAULT = "ViT-B-16/laion2b_s34b_b88k"
 TEXTS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class Known:
-    """A model that is worth naming. megabytes: of its weights in float32, four bytes a parameter. licence: of the weights."""
-
-    name: str
-    megabytes: int
-    licence: str
-    note: str
-
-
-KNOWN = (
-    Known("ViT-B-32/laion2b_s34b_b79k", 605, "MIT", "small: four times faster than the default, coarser"),
-    Known(DEFAULT, 598, "MIT", "default"),
-    Known("convnext_base_w/laion2b_s13b_b82k", 718, "MIT", "convolutional"),
-    Known("ViT-B-16-SigLIP/webli", 813, "Apache-2.0", "sigmoid loss; needs the package transformers for its texts"),
-    Known("ViT-L-14/laion2b_s32b_b82k", 1710, "MIT", "large"),
-)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from. architecture: open_clip's name, or "local-dir:FOLDER". weights: the file."""
-
-    name: str
-    architecture: str
-    weights: Path
+ROOM = 1.3
+"""Memory that is asked for before loading, over that of the weights in float32: loading takes 1.0, the rest is for the first pictures."""
+_BROKEN = (
+    RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError, OSError, EOFError, StopIteration,
+    UnpicklingError, SafetensorError,
+)  # fmt: skip
+"""What open_clip, torch and safetensors raise for weights or a configuration that are not what they should be."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A loaded model. size: side of its pictures in pixels. dim: length of its vectors. stride: side of a patch. key: of its weights, for
-    caches. mean, std: of its pictures' channels, 0..1.
+    """A loaded model. key: of its weights, for caches. size: side of its pictures in pixels. dim: length of its vectors. stride: side of a
+    patch in pixels. context: most tokens of a text. mean, std: of its pictures' channels, 0..1. bicubic: how it shrinks pictures, else
+    bilinear.
     """
 
     name: str
@@ -83,8 +64,8 @@ class Clip:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights: float16 or bfloat16 on a GPU if asked for."""
-        dtype: torch.dtype = next(self.network.parameters()).dtype
+        """Of pictures, which is that of the first convolution: in float16 or bfloat16 open_clip leaves some weights in float32."""
+        dtype: torch.dtype = next(part.dtype for part in self.network.visual.parameters() if part.ndim == 4)
         return dtype
 
     def normalised(self, rgb: npt.NDArray[np.uint8]) -> Tensor:
@@ -129,101 +110,108 @@ class Clip:
                 )
 
 
-def locate(name: str) -> Source | None:
-    """Where the model's weights lie on this machine, None where they do not; a name that cannot be one raises NotAvailable."""
-    architecture, equals, path = name.partition("=")
-    if equals:
-        file = Path(path).expanduser()
-        if not file.is_file():
-            raise InvalidFile(f"There is no file '{file}'.", "Give the whole path of the weights.")
-        return Source(name, _checked(architecture), file)
-    folder = Path(name).expanduser()
-    if folder.is_absolute() or folder.is_dir():
-        return _folder_source(name, folder)
-    repository, files = hub_place(name)
-    return next((Source(name, name.split("/")[0], Path(p)) for f in files if (p := _cached(repository, f))), None)
+_kept: dict[tuple[object, ...], Clip] = {}
+"""The last model that was loaded, by all that it depends on."""
 
 
-def hub_place(name: str) -> tuple[str, tuple[str, ...]]:
-    """The Hugging Face repository of a model's weights, and names of its file, the best first."""
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-
-    architecture, _, tag = name.partition("/")
-    _checked(architecture)
-    config = get_pretrained_cfg(architecture, tag)
-    if not config or not config.get("hf_hub"):
-        tags = ", ".join(list_pretrained_tags_by_model(architecture)) or "none"
-        raise NotAvailable(f"There are no weights '{tag}' for '{architecture}'.", f"Weights: {tags}.")
-    repository, _, file = config["hf_hub"].rpartition("/")
-    if file.endswith(".safetensors"):
-        return repository, (file,)
-    return repository, (
-        "open_clip_model.safetensors",
-        "open_clip_pytorch_model.safetensors",
-        file or "open_clip_pytorch_model.bin",
-    )
-
-
-def _checked(architecture: str) -> str:
-    from open_clip import list_models
-
-    if architecture not in list_models():
-        few = ", ".join(known.name for known in KNOWN)
-        raise NotAvailable(
-            f"There is no vision-language model '{architecture[:60]}'.", f"For example: {few}; or give a folder."
-        )
-    return architecture
-
-
-def _cached(repository: str, file: str) -> str | None:
-    """The file's place in the Hugging Face cache, if it is there."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repository, file)
-    return found if isinstance(found, str) else None
-
-
-def _folder_source(name: str, folder: Path) -> Source:
-    config = folder / "open_clip_config.json"
-    if not config.is_file():
-        raise InvalidFile(f"'{folder}' has no open_clip_config.json.", "Choose a folder that open_clip can load.")
-    files = [*sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*.bin"))]
-    if not files:
-        raise InvalidFile(f"'{folder}' holds no weights.", "Put open_clip_model.safetensors there.")
-    return Source(name, f"local-dir:{folder}", files[0])
-
-
-@lru_cache(maxsize=1)
 def load(name: str, device: str = "cpu", precision: str = "fp32") -> Clip:
-    """The model, the last one being kept. Weights that are not on this machine raise NotAvailable, with what to do."""
-    import open_clip
+    """The model of a name that `sources.resolve` gave, the last one being kept. Opens no connection.
 
-    source = locate(name)
+    device: as torch names it. precision: as open_clip names it, "fp32", "fp16" or "bf16". Weights that are not on this machine, parts that
+    would be looked for elsewhere, and a machine without room raise NotAvailable with what to do; what is damaged raises InvalidFile.
+    """
+    source = sources.locate(name)
     if source is None:
-        size = next((f" ({known.megabytes:,} MB)" for known in KNOWN if known.name == name), "")
+        raise sources.missing(name)
+    state = source.weights.stat()
+    key = (name, source.weights, state.st_size, state.st_mtime_ns, device, precision)
+    if key not in _kept:
+        _kept.clear()  # first, or both would be in memory at once
+        _kept[key] = _loaded(source, device, precision)
+    return _kept[key]
+
+
+def _loaded(source: Source, device: str, precision: str) -> Clip:
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    absent = sources.missing_parts(source.architecture)
+    if absent:
         raise NotAvailable(
-            f"The weights of '{name}'{size} are not on this machine.",
-            "Fetch them with open_clip, or give the folder of another model.",
+            f"'{source.name}' reads its texts with '{absent[0]}', whose files are not on this machine.",
+            f"{sources.ways_to_get(source.name)}." if source.tag else f"Choose '{sources.TINY}', which ships with Splatonym.",
         )
-    local = source.architecture.startswith("local-dir:")
+    tag = get_pretrained_cfg(source.architecture, source.tag) if source.tag else {}
+    sources.stay_offline()
     try:
-        network = open_clip.create_model(
-            source.architecture,
-            pretrained=None if local else str(source.weights),
-            precision=precision,
-            device=device,
-            weights_only=True,
-        )
-        tokenizer = open_clip.get_tokenizer(source.architecture)
-    except (RuntimeError, ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
-        raise InvalidFile(
-            f"The weights '{source.weights}' cannot be loaded: {str(error).splitlines()[0][:160]}.", "Get them again."
+        _check_room(source)
+        with _quietly():
+            network = open_clip.create_model(
+                source.architecture,
+                load_weights=False,
+                pretrained_text=False,
+                precision=precision,
+                device=device,
+                force_quick_gelu=bool(tag.get("quick_gelu")),
+                force_preprocess_cfg={key: tag[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in tag},
+            )
+        # apart, so that the weights are those of this very file: in a folder open_clip would choose one itself
+        open_clip.load_checkpoint(network, str(source.weights), weights_only=True)
+        # a tokenizer's description may ask to run code that lies beside it
+        own = {"trust_remote_code": False} if sources.described(source.architecture)[1].get("hf_tokenizer_name") else {}
+        tokenizer = open_clip.get_tokenizer(source.architecture, **own)
+    except torch.OutOfMemoryError as error:
+        raise NotAvailable(
+            f"'{source.name}' does not fit into the memory of '{device}'.", f"Choose '{sources.TINY}'."
         ) from error
+    except _BROKEN as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:160]
+        raise InvalidFile(f"The weights '{source.weights}' cannot be loaded: {reason}.", "Get them again.") from error
     except ImportError as error:
         raise NotAvailable(
-            f"'{name}' needs a package that is missing: {error.name}.", f"Install it, or choose '{DEFAULT}'."
+            f"'{source.name}' needs a package that is missing: {error.name}.", f"Install it, or choose '{sources.DEFAULT}'."
         ) from error
-    return wrap(name, weights_key(source.weights), network.eval().requires_grad_(False), tokenizer)
+    return wrap(source.name, sources.weights_key(source.weights), network.eval().requires_grad_(False), tokenizer)
+
+
+def _check_room(source: Source) -> None:
+    """Refuse weights that would not fit into memory. A machine without psutil is believed to have room."""
+    try:
+        import psutil  # type: ignore[import-untyped]
+    except ImportError:
+        return
+    needed, free = _needed(source.weights), int(psutil.virtual_memory().available)
+    if needed > free:
+        fitting = [k for k in sources.KNOWN if k.megabytes * 1e6 * ROOM < min(free, needed)]
+        smaller = max(fitting, key=lambda k: k.megabytes).name if fitting else sources.TINY
+        raise NotAvailable(
+            f"'{source.name}' needs {needed / 1e6:,.0f} MB of memory, and {free / 1e6:,.0f} MB are free.",
+            f"Close other programs, or choose a smaller model: '{smaller}'.",
+        )
+
+
+def _needed(weights: Path) -> int:
+    """Bytes that loading takes at most. Safetensors say how many numbers they hold; what was pickled is taken for float32, and is in memory
+    twice, as it is read before it is copied.
+    """
+    if weights.suffix != ".safetensors":
+        return int((ROOM + 1) * weights.stat().st_size)
+    with safe_open(str(weights), framework="pt") as file:
+        return int(ROOM * 4 * sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys()))  # noqa: SIM118 - not a dict
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without open_clip's warning that a network has no weights: they follow."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "No pretrained weights loaded" not in record.getMessage()
+
+    logging.getLogger().addFilter(other)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(other)
 
 
 def wrap(name: str, key: str, network: Any, tokenizer: Any) -> Clip:
@@ -233,31 +221,18 @@ def wrap(name: str, key: str, network: Any, tokenizer: Any) -> Clip:
     about = get_model_preprocess_cfg(network)
     size = about.get("size", network.visual.image_size)
     side = int(size[0] if isinstance(size, (tuple, list)) else size)
-    with torch.inference_mode():
-        sample = torch.zeros(1, 3, side, side, device=next(network.parameters()).device, dtype=next(network.parameters()).dtype)
-        dim = int(network.encode_image(sample).shape[-1])
-    return Clip(
+    clip = Clip(
         name=name,
         key=key,
         network=network,
         tokenizer=tokenizer,
         size=side,
-        dim=dim,
+        dim=0,
         stride=dense.stride(network.visual),
         context=int(getattr(network, "context_length", 77) or 77),
         mean=tuple(about["mean"]),
         std=tuple(about["std"]),
         bicubic=about.get("interpolation", "bicubic") != "bilinear",
     )
-
-
-def weights_key(path: Path) -> str:
-    """A short name for a weights file's content: of its sha256, which is remembered beside nothing but size and time of change."""
-    state = path.stat()
-    return _hash(str(path), state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=8)
-def _hash(path: str, size: int, changed: int) -> str:
-    with Path(path).open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()[:16]
+    # how long its vectors are is seen by the first one
+    return replace(clip, dim=clip.encode_pictures(torch.zeros(1, 3, side, side)).shape[-1])

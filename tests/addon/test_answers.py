@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last answer of a result: kept in the file, chosen anew by another threshold or level, and drawn as bars."""
+
+import bpy
+import numpy as np
+import pytest
+import splatonym
+from splatonym.addon.answers import Found, choose_anew, chosen_points, keep_answer, last_answer
+from splatonym.addon.ask_panel import bars
+from splatonym.addon.build import build_scene, find_results, read_gaussians
+from splatonym.core.errors import InvalidInput
+
+from .build_scenes import random_scene
+
+
+@pytest.fixture
+def result():
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    splatonym.register()
+    yield build_scene(bpy.context.scene, random_scene(400))
+    splatonym.unregister()
+
+
+def asked(result, level="object"):
+    """Points of instance 1 score 0.9, those of instance 2 score 0.6, the rest 0.1."""
+    instance = read_gaussians(result.collection).gaussians.instance
+    scores = np.select([instance == 1, instance == 2], [0.9, 0.6], 0.1).astype(np.float32)
+    found = Found("chair", level, 0.8, int((scores >= 0.8).sum()), [], [0] * 64)
+    keep_answer(result, found, scores, scores >= 0.8)
+    return instance
+
+
+def test_nothing_was_asked(result):
+    assert last_answer(result) is None
+    for run in (lambda: chosen_points(result), lambda: choose_anew(result, "part", 0.5)):
+        with pytest.raises(InvalidInput, match=r"asked anything|chosen anything"):
+            run()
+
+
+def test_another_threshold_chooses_other_things(result):
+    instance = asked(result)
+    found = choose_anew(result, "object", 0.5)
+    assert [thing["id"] for thing in found.things] == [1, 2] and found.things[0]["name"] == "Stühlchen"
+    assert np.array_equal(chosen_points(result), np.isin(instance, (1, 2))) and last_answer(result) == found
+    assert choose_anew(result, "object", 0.95).count == 0
+
+
+def test_the_slider_of_the_panel_chooses_anew(result):
+    instance = asked(result)
+    bpy.context.scene.splatonym_question.threshold = 0.55
+    assert np.array_equal(chosen_points(result), np.isin(instance, (1, 2))) and last_answer(result).threshold == pytest.approx(
+        0.55
+    )
+    bpy.context.scene.splatonym_question.level = "group"
+    assert last_answer(result).level == "group"
+
+
+def test_the_answer_survives_saving(result, tmp_path):
+    asked(result)
+    before = last_answer(result)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "a.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "a.blend"))
+    assert last_answer(find_results(bpy.context.scene)[0]) == before
+
+
+def test_bars_show_few_among_many():
+    line = bars([1000, 0, 1, 0, *[0] * 60])
+    assert len(line) == 32 and line[0] == "█" and line[1] != " " and set(line[2:]) == {" "}
+    assert bars([0] * 64) == " " * 32 and bars([]) == ""
