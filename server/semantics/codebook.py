@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.codebook import PAIRS, WORDS_MOST
+from .votes import heaviest
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -18,19 +19,20 @@ def pairs(
 
     The four heaviest words stay, their shares rounded so that they add up to 255.
     """
-    order = np.lexsort((word, -weight, gaussian))
-    gaussian, word, weight = gaussian[order], word[order], weight[order].astype(np.float64)
-    first = np.searchsorted(gaussian, gaussian)
-    rank = np.arange(len(gaussian)) - first
-    keep = (rank < PAIRS) & (weight > 0)
-    words = np.zeros((count, PAIRS), np.uint8)
-    heavy = np.zeros((count, PAIRS))
-    words[gaussian[keep], rank[keep]] = word[keep]
-    heavy[gaussian[keep], rank[keep]] = weight[keep]
-    kept = heavy.sum(1, keepdims=True)
-    bounds = np.round(255 * np.cumsum(heavy, 1) / np.maximum(kept, 1e-30))  # rounding the sums: the parts add up exactly
-    parts = np.diff(bounds, axis=1, prepend=0.0)
-    return words, np.where(kept > 0, parts, 0).astype(np.uint8)
+    words, heavy = np.zeros((count, PAIRS), np.uint8), np.zeros((count, PAIRS))
+    if (gaussian[1:] < gaussian[:-1]).any():  # votes that were added up are sorted
+        order = np.lexsort((word, gaussian))
+        gaussian, word, weight = gaussian[order], word[order], weight[order]
+    left = np.flatnonzero(weight > 0)
+    for rank in range(PAIRS):
+        best = heaviest(gaussian[left], weight[left])
+        mine = left[best]
+        words[gaussian[mine], rank], heavy[gaussian[mine], rank] = word[mine], weight[mine]
+        left = np.delete(left, best)
+    bounds = np.cumsum(heavy, 1)
+    bounds *= 255 / np.maximum(bounds[:, -1:], 1e-30)
+    bounds = np.round(bounds)  # rounding the sums: the parts add up exactly
+    return words, np.diff(bounds, axis=1, prepend=0.0).astype(np.uint8)
 
 
 def shortened(

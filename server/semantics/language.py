@@ -69,7 +69,7 @@ def listen(
             described.append(mine)
             seen.append(registered(frame, numbers, mine, regions.exact))
     with job.stage("join regions"):
-        things = join(seen, len(gaussians))
+        things = join(seen, len(gaussians), job.check)
         job.check()
         specific, context, word_of = shortened(*means(things, described, clip.dim), weights_of(things))
         words, shares = pairs(len(gaussians), *added_up((things.gaussian, word_of[things.thing], things.weight)))
@@ -95,9 +95,9 @@ def registered(frame: Frame, numbers: npt.NDArray[np.int32], mine: Described, ex
     """Which Gaussians show a view's regions."""
     entries = frame.register_ids(local(numbers, mine.numbers))
     return ViewRegions(
-        entries.gaussian.astype(np.int64),
-        entries.id.astype(np.int64) - 1,
-        entries.weight.astype(np.float64),
+        entries.gaussian,
+        entries.id - 1,
+        entries.weight,
         mine.pixels,
         mine.vectors.specific.numpy(),
         mine.numbers if exact else None,

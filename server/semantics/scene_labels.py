@@ -22,7 +22,7 @@ from ..job import Job
 from ..predictors.contract import Prediction
 from ..rasterize.contract import Backend, RasterSettings
 from .contract import Labelled
-from .votes import Ints, added_up, heaviest
+from .votes import Ints, Votes, added_up, heaviest
 
 
 class SceneLabels:
@@ -58,14 +58,14 @@ def _register(
     gaussians: GaussianArrays, views: Sequence[View], backend: Backend, job: Job
 ) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
     """(Gaussian, instance number, weight) summed over the views, sorted by Gaussian, then number."""
-    votes = added_up()
+    votes: list[Votes] = []
     indexed = [(view, view.index) for view in views if view.index is not None]
     frames = backend.prepare_all(gaussians, [view.camera for view, _ in indexed], RasterSettings(), job)
     for place, (view, index) in enumerate(indexed):
         job.progress(place / len(indexed), view.name)
         found = next(frames).register_ids(index)
-        votes = added_up(votes, (found.gaussian.astype(np.int64), found.id.astype(np.int64), found.weight))
-    return votes
+        votes.append((found.gaussian, found.id, found.weight))
+    return added_up(*votes)
 
 
 def _decide(

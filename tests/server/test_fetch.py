@@ -374,7 +374,7 @@ def test_a_damaged_tokenizer_is_refused(hub, transformers):
 @pytest.fixture
 def opened(monkeypatch):
     """A model that is loaded is here its name alone."""
-    monkeypatch.setattr(models, "load", lambda name: name)
+    monkeypatch.setattr(models, "load", lambda name, *device: name)
 
 
 def test_auto_fetches_the_default_where_that_is_allowed(hub, opened, tmp_path, monkeypatch):

@@ -88,9 +88,9 @@ class Clip:
 
     def encode_texts(self, texts: Sequence[str], check: Callable[[], None] = lambda: None) -> Tensor:
         """Unit vectors [T, D] float32. A text that is empty or too long raises InvalidInput; those seen before are remembered."""
-        for text in texts:
-            self._check_length(text)
         new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        for text in new:
+            self._check_length(text)
         for start in range(0, len(new), TEXTS_AT_ONCE):
             check()
             some = new[start : start + TEXTS_AT_ONCE]
