@@ -14,6 +14,7 @@ from . import (
     preferences,
     properties,
     semantic_operators,
+    transfer_operators,
 )
 
 _CLASSES = (
@@ -22,6 +23,7 @@ _CLASSES = (
     properties.SplatonymQuestion,
     *operators.CLASSES,
     *semantic_operators.CLASSES,
+    *transfer_operators.CLASSES,
     *panels.CLASSES,
     *ask_panel.CLASSES,
 )
