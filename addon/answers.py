@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..core.answers import Named, choose, things_as_json
 from ..core.errors import InvalidInput
 from .build import Result, set_answer
-from .build.attributes import CLASS, INSTANCE, point_choice, point_scores
+from .build.attributes import CLASS, INSTANCE, SCORE, point_choice, point_scores
 from .build.objects import point_objects
 from .build.reading import joined_column, stored_names
 
@@ -41,9 +41,10 @@ def keep_answer(result: Result, found: Found, scores: npt.NDArray[np.float32], c
 
 
 def last_answer(result: Result) -> Found | None:
-    """What the last question to a result meant, None where none was asked."""
+    """What the last question to a result meant; None where none was asked, or points are new since."""
     kept = result.collection.get(ANSWER)
-    return Found(**json.loads(kept)) if kept else None
+    whole = all(SCORE in item.data.attributes for item in point_objects(result.collection))
+    return Found(**json.loads(kept)) if kept and whole else None
 
 
 def choose_anew(result: Result, level: str, threshold: float) -> Found:
@@ -51,7 +52,7 @@ def choose_anew(result: Result, level: str, threshold: float) -> Found:
     before = last_answer(result)
     parts = list(point_objects(result.collection))
     scores = [point_scores(item.data) for item in parts]
-    if before is None or any(part is None for part in scores):
+    if before is None:
         raise InvalidInput("This result has not been asked anything.", "Ask it for something first.")
     labels, instances = stored_names(result.collection)
     named = Named(joined_column(parts, INSTANCE), joined_column(parts, CLASS), labels, instances)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import bpy
 
 from . import jobs
@@ -63,9 +65,8 @@ def _draw_answer(layout: bpy.types.UILayout, context: bpy.types.Context, result:
     teach.result, teach.name = result.id, question.teach
 
 
-def bars(histogram: object, width: int = 32) -> str:
+def bars(counts: Sequence[int], width: int = 32) -> str:
     """A histogram as a line of text, its bars by the cube root, so that few among many show."""
-    counts = [int(n) for n in histogram]  # type: ignore[attr-defined]
     step = max(1, len(counts) // width)
     joined = [sum(counts[k : k + step]) for k in range(0, len(counts), step)]
     most = max(joined, default=0) ** (1 / 3) or 1

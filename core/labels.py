@@ -180,9 +180,3 @@ def from_text(text: str) -> LabelMap:
         if equals
     }
     return LabelMap(tuple(names), words)
-
-
-def to_text(labels: LabelMap) -> str:
-    """What `from_text` reads."""
-    named = [(name, labels.synonyms.get(name, ())) for name in labels.names if name != UNLABELLED]
-    return ", ".join(f"{name} = {' | '.join(words)}" if words else name for name, words in named)

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..core.answers import things_as_json
+from ..core.answers import LEVELS, things_as_json
 from ..core.errors import InvalidInput
 from ..core.files import read_json, staged_folder, write_json
 from ..core.labels import LabelMap, from_text, preset, preset_names
@@ -67,14 +66,12 @@ def text_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def label(arguments: argparse.Namespace) -> int:
     """New names for a result, written into its folder."""
-
     labels = label_set(arguments.labels) if arguments.labels else None
     taught = [_lesson(text) for text in arguments.teach]
     scene = read_scene(arguments.result)
     from .semantics.text_labels import TextOptions
 
     options = TextOptions.read(text_options(arguments))
-    notes: list[str] = []
     with ProgressLine(arguments.quiet) as job:
         scene, notes = _named(scene, labels, taught, options, arguments, job)
         with job.stage("write"):
@@ -113,12 +110,10 @@ def _named(
         notes = [*notes, *more]
     else:
         clip = speaker(scene, job)
-    scene = relabel(scene, labels or scene.labels, clip, options.wording, job)
-    if taught:
-        for numbers, name in taught:
-            scene = taught_scene(scene, of_instances(scene.gaussians, numbers), name)
-        scene = relabel(scene, scene.labels, clip, options.wording, job)
-    return scene, notes
+    labels = (labels or scene.labels).with_names(name for _, name in taught if name)
+    for numbers, name in taught:
+        scene = taught_scene(scene, of_instances(scene.gaussians, numbers), name)
+    return relabel(scene, labels, clip, options.wording, job), notes
 
 
 def _lesson(text: str) -> tuple[list[int], str]:
@@ -131,7 +126,6 @@ def _lesson(text: str) -> tuple[list[int], str]:
 
 def query(arguments: argparse.Namespace) -> int:
     """What a question means in a result."""
-
     scene = read_scene(arguments.result)
     for path in (arguments.json, arguments.ply):
         if path and not path.resolve().parent.is_dir():
@@ -157,8 +151,7 @@ def query(arguments: argparse.Namespace) -> int:
         told = {"text": arguments.text, "threshold": found.threshold, "count": count, "things": things}
         write_json(arguments.json, {**told, "histogram": found.histogram.tolist()})
     if arguments.ply:
-        chosen = scene.gaussians.select(found.chosen)
-        write_ply(arguments.ply, replace(chosen, words=None, shares=None, taught=None))
+        write_ply(arguments.ply, scene.gaussians.select(found.chosen))
     return 0
 
 
@@ -228,9 +221,7 @@ def add_commands(command: Command, words: Callable[[str], list[str]]) -> None:
     two.add_argument(
         "--not", dest="unwanted", action="append", default=[], metavar="TEXT", help="what is not meant; repeatable"
     )
-    two.add_argument(
-        "--level", choices=("part", "object", "group"), default="object", help="what is chosen (default: %(default)s)"
-    )
+    two.add_argument("--level", choices=LEVELS, default="object", help="what is chosen (default: %(default)s)")
     two.add_argument(
         "--threshold", type=float, metavar="0..1", help="least score (default: where the scores fall into two groups)"
     )

@@ -4,14 +4,14 @@
     describe {scene, label_options, views} or {scene, label_options, cameras}; arrays of the views → the reply of relabel, and notes
     relabel  {scene, labels, synonyms, label_options}        → {scene, labels, synonyms, counts} and the columns that changed
     teach    {scene, name, instances, label_options} and "gaussians" [M] int32 → the same; the name "" takes back what was taught
-    query    {scene, text, not, level, threshold, cameras}   → {scene, text, threshold, count, things, histogram}, "scores" [N] float32,
-                                                               "chosen" [N] uint8, and "heat.0" [H, W] float32 ... for the cameras
+    query    {scene, text, not, level, threshold}            → {scene, text, threshold, count, things, histogram}, "scores" [N] float32,
+                                                               "chosen" [N] uint8
     query    {scene, class}                                  → {scene, class, count}, "scores" [N] float32, "chosen" [N] uint8
     models   {}                                              → {models: [{name, megabytes, licence, note, here}]}
     fetch    {model, allowed}                                → {model}
 
-The columns are those of core.protocol.pack_naming. `label_options` are those of
-semantics.text_labels.TextOptions. A scene that is described without views is rendered through the cameras first.
+The columns are those of core.protocol.pack_naming. `label_options` are those of semantics.text_labels.TextOptions. A scene that is described
+without views is rendered through the cameras first. `render` makes heat maps of scores.
 """
 
 from __future__ import annotations
@@ -91,20 +91,12 @@ class SemanticVerbs:
         clip = speaker(scene, job)
         with job.stage("ask"):
             found = ask(scene, question, clip, level, limit)
-        arrays: dict[str, protocol.Array] = {"scores": found.scores, "chosen": found.chosen.astype(np.uint8)}
-        cameras = take_objects(request.params, "cameras") if "cameras" in request.params else []
-        if cameras:
-            from .rendering import heat_maps
-
-            looked = [protocol.unpack_camera(camera, where=f"camera {k}") for k, camera in enumerate(cameras)]
-            with job.stage("render"):
-                arrays |= {f"heat.{k}": picture for k, picture in enumerate(heat_maps(scene, found.scores, looked, job))}
         return Reply(
             {
                 "scene": number, "text": text, "threshold": found.threshold, "count": int(found.chosen.sum()),
                 "things": things_as_json(scene.instances, found), "histogram": found.histogram.tolist(),
             },
-            arrays,
+            {"scores": found.scores, "chosen": found.chosen.astype(np.uint8)},
         )  # fmt: skip
 
     def models(self, request: Request, job: Job) -> Reply:

@@ -89,14 +89,20 @@ def check_model(codebook: Codebook, clip: Clip) -> None:
         )
 
 
+def typed_names(labels: LabelMap) -> list[str]:
+    """All names but "unlabelled"; a list without any raises InvalidInput."""
+    names = [name for name in labels.names if name != UNLABELLED]
+    if not names:
+        raise InvalidInput("The list of names is empty.", "Type what is in the scene: chair, table, lamp.")
+    return names
+
+
 def word_logits(codebook: Codebook, labels: LabelMap, clip: Clip, wording: Wording, job: Job) -> Floats:
     """[K, C] logarithms of the shares of each word that the labels get; that of "unlabelled" is what all rivals get together.
 
     Both kinds of vectors of a word are asked, and the mean of their shares counts.
     """
-    names = [name for name in labels.names if name != UNLABELLED]
-    if not names:
-        raise InvalidInput("The list of names is empty.", "Type what is in the scene: chair, table, lamp.")
+    names = typed_names(labels)
     wanted = name_vectors(clip, names, labels.synonyms, wording.prompts, job.check)
     vectors = torch.cat([wanted, rivals(clip, wanted, wording.rivals, wording.prompts)])
     sharpness = float(clip.network.logit_scale.detach().exp()) / SOFTNESS

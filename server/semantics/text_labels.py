@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InvalidInput
-from ...core.gaussians import GaussianArrays
-from ...core.labels import UNLABELLED, LabelMap
+from ...core.labels import LabelMap
 from ...core.scene import SemanticScene
 from ...core.views import Instance, View
 from ..job import Job
@@ -25,7 +24,7 @@ from .clip.models import Clip
 from .clip.text import COMMON, PROMPTS
 from .contract import Labelled
 from .language import listen
-from .naming import FLOOR, Wording, relabel, words_of
+from .naming import FLOOR, Wording, relabel, typed_names, words_of
 
 
 @dataclass(frozen=True)
@@ -119,10 +118,7 @@ def speaker(scene: SemanticScene, job: Job) -> Clip:
 
 def check_list(labels: LabelMap, clip: Clip) -> None:
     """Refuse a list that is empty or holds a text that the model cannot read."""
-    names = [name for name in labels.names if name != UNLABELLED]
-    if not names:
-        raise InvalidInput("The list of names is empty.", "Type what is in the scene: chair, table, lamp.")
-    clip.encode_texts([*names, *(word for words in labels.synonyms.values() for word in words)])
+    clip.encode_texts([*typed_names(labels), *(word for words in labels.synonyms.values() for word in words)])
 
 
 def described(
@@ -136,13 +132,9 @@ def described(
     before = scene.gaussians.instance
     known = before is not None and bool(before.any())
     instance = before if known else found.instance
-    instances = (
-        scene.instances if known or chosen.exact else {}
-    )  # a thing that was found here is not the one of that number there
-    taught = scene.gaussians.taught
-    gaussians: GaussianArrays = replace(
-        scene.gaussians, words=found.words, shares=found.shares, instance=instance, taught=taught
-    )
+    # a thing that was found here is not the one of that number there
+    instances = scene.instances if known or chosen.exact else {}
+    gaussians = replace(scene.gaussians, words=found.words, shares=found.shares, instance=instance)
     if not len(found.codebook):
         notes.append("No view shows a region that is large enough to be described, so everything is unlabelled.")
     unseen = float(np.mean(found.shares[:, 0] == 0)) if len(gaussians) else 0.0

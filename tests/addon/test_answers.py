@@ -55,6 +55,15 @@ def test_the_slider_of_the_panel_chooses_anew(result):
     assert last_answer(result).level == "group"
 
 
+def test_points_that_are_new_have_no_answer_and_the_slider_says_nothing(result, capfd):
+    asked(result)
+    build_scene(bpy.context.scene, random_scene(300), result_id=result.id)
+    (anew,) = find_results(bpy.context.scene)
+    assert last_answer(anew) is None
+    bpy.context.scene.splatonym_question.threshold = 0.4
+    assert "Error" not in capfd.readouterr().err
+
+
 def test_the_answer_survives_saving(result, tmp_path):
     asked(result)
     before = last_answer(result)

@@ -19,7 +19,6 @@ from splatonym.core.labels import (
     preset,
     preset_names,
     split_words,
-    to_text,
 )
 
 plain_names = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=1, max_size=8).filter(
@@ -152,7 +151,6 @@ def test_entries() -> None:
 def test_a_typed_list_is_a_label_set_with_other_words():
     found = from_text("chair, sofa = couch | settee,\nfloor lamp")
     assert found.names == ("chair", "sofa", "floor lamp", "unlabelled") and found.synonyms == {"sofa": ("couch", "settee")}
-    assert from_text(to_text(found)) == found
 
 
 @pytest.mark.parametrize(

@@ -142,12 +142,13 @@ def test_teaching_what_is_not_there_is_refused(told, server, params, arrays, mat
 def test_a_question_gives_scores_a_choice_and_a_heat_map(told, server, views):
     number, scene = told
     camera = views[0].camera
-    params = {"scene": number, "text": "table not wall", "level": "part", "threshold": 0.2, "cameras": [pack_camera(camera)]}
+    params = {"scene": number, "text": "table not wall", "level": "part", "threshold": 0.2}
     data, arrays = server("query", params)
     scores, chosen = arrays["scores"], arrays["chosen"]
     assert scores.shape == chosen.shape == (len(scene.gaussians),) and 0 <= scores.min() <= scores.max() <= 1
     assert np.array_equal(chosen, scores >= 0.2) and data["count"] == chosen.sum() and sum(data["histogram"]) == len(scores)
-    heat = arrays["heat.0"]
+    _, pictures = server("render", {"scene": number, "cameras": [pack_camera(camera)]}, {"scores": scores})
+    heat = pictures["heat.0"]
     assert heat.shape == (camera.height, camera.width) and scores.min() - 1e-5 <= heat.max() <= scores.max() + 1e-5
     assert {thing["id"] for thing in data["things"]} <= set(scene.instances)
 

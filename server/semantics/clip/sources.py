@@ -45,7 +45,7 @@ class Known:
 
 KNOWN = (
     Known(TINY, 14, "GPL-3.0-or-later", "ships with Splatonym: furniture and colours, works offline"),
-    Known("ViT-B-32/laion2b_s34b_b79k", 605, "MIT", "small: four times faster than the default, coarser"),
+    Known("ViT-B-32/laion2b_s34b_b79k", 605, "MIT", "small: a quarter of the default's patches, coarser"),
     Known(DEFAULT, 598, "MIT", "default"),
     Known("convnext_base_w/laion2b_s13b_b82k", 718, "MIT", "convolutional"),
     Known("ViT-B-16-SigLIP/webli", 813, "Apache-2.0", "sigmoid loss; needs the package transformers for its texts"),
