@@ -5,29 +5,14 @@ from __future__ import annotations
 
 import bpy
 
-from . import (
-    ask_panel,
-    connection,
-    jobs,
-    operators,
-    panels,
-    planning_operators,
-    preferences,
-    properties,
-    semantic_operators,
-    transfer_operators,
-)
+from . import connection, jobs, operators, panels, preferences, properties
 
 _CLASSES = (
     preferences.SplatonymPreferences,
     properties.SplatonymSettings,
     properties.SplatonymQuestion,
     *operators.CLASSES,
-    *semantic_operators.CLASSES,
-    *planning_operators.CLASSES,
-    *transfer_operators.CLASSES,
     *panels.CLASSES,
-    *ask_panel.CLASSES,
 )
 
 

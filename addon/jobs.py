@@ -2,20 +2,23 @@
 """Long work in Blender: the same steps, run to their end by a script or one per timer tick behind the panel.
 
 Work is a generator that yields a `Step` whenever it has something to tell or would wait, and returns its outcome. Closing the
-generator cancels it: its context managers restore what it changed. bpy is touched on the main thread only.
+generator cancels it: its context managers restore what it changed. bpy is touched on the main thread only, and no step in a window
+should take longer than 50 ms: what needs no bpy goes into a thread (`in_thread`), what needs it is cut up.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import bpy
 from bpy.app.handlers import persistent
 
 from ..core.errors import Cancelled, SplatonymError
+from .forecast import Forecast
 
 TICK = 0.05
 """Seconds between two steps in a window."""
@@ -34,24 +37,57 @@ class Step:
 
 
 Work = Generator[Step, None, Any]
+T = TypeVar("T")
 
 
 @dataclass
 class JobState:
-    """What the panel shows; never saved in the .blend."""
+    """What the panel shows; never saved in the .blend.
+
+    place: the panel whose button began the last job, where its error or success is told.
+    """
 
     work: Work | None = None
     step: Step = field(default_factory=lambda: Step("", 0.0))
     cancel_asked: bool = False
     error: SplatonymError | None = None
     message: str = ""
+    place: str = "predict"
+    forecast: Forecast = field(default_factory=Forecast)
 
     @property
     def running(self) -> bool:
         return self.work is not None
 
+    def told(self, place: str, message: str = "", error: SplatonymError | None = None) -> None:
+        """What the panel of this name says from now on."""
+        self.place, self.message, self.error = place, message, error
+
 
 state = JobState()
+
+
+def in_thread(work: Callable[[], T], step: Step) -> Generator[Step, None, T]:
+    """Run what touches no bpy in a thread, waiting step by step; its outcome, or its error, is returned or raised here.
+
+    Steps that are closed early leave the thread to end by itself: nobody takes its outcome.
+    """
+    outcome: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again where the steps are taken
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name=f"splatonym {step.stage}", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        yield replace(step, waiting=True)
+    if failed:
+        raise failed[0]
+    return outcome[0]
 
 
 def run_to_end(work: Work, tell: Callable[[Step], None] | None = None) -> Any:
@@ -72,8 +108,12 @@ def run_to_end(work: Work, tell: Callable[[Step], None] | None = None) -> Any:
 class ModalWork:
     """Mixin for an operator: `execute` runs the work to its end, `invoke` one step per timer tick with progress and cancel.
 
-    The operator gives `begin(context) -> Work` and `done(context, outcome) -> str`, the sentence that reports it.
+    The operator gives `begin(context) -> Work` and `done(context, outcome) -> str`, the sentence that reports it, and the panel whose
+    work it does.
     """
+
+    place = "predict"
+    """The panel where progress, errors and success are told."""
 
     _timer: bpy.types.Timer | None = None
 
@@ -97,12 +137,15 @@ class ModalWork:
         if bpy.app.background:
             return self.execute(context)
         if state.running:
+            self.report({"WARNING"}, "Another job is running; cancel it or wait for it.")
             return {"CANCELLED"}
-        state.error, state.message, state.cancel_asked = None, "", False
+        state.told(self.place)
+        state.cancel_asked = False
         try:
             state.work, state.step = self.begin(context), Step("Start", 0.0)
         except SplatonymError as error:
             return self._failed(error)
+        state.forecast.begin(type(self).__name__)
         self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
         context.window_manager.modal_handler_add(self)
         context.workspace.status_text_set("Splatonym is working; Esc cancels")
@@ -120,9 +163,11 @@ class ModalWork:
                 raise Cancelled()
             before = state.step
             state.step = next(state.work)
-            if state.step != before:
+            counted = state.forecast.tell(state.step.stage, state.step.fraction)
+            if state.step != before or counted:
                 redraw(context)
         except StopIteration as end:
+            state.forecast.end()
             stop()
             return self._end(context, self._finished(context, end.value))
         except SplatonymError as error:
@@ -140,13 +185,13 @@ class ModalWork:
         self._end(context, {"CANCELLED"})
 
     def _finished(self, context: bpy.types.Context, outcome: Any) -> set[str]:
-        state.error, state.message = None, self.done(context, outcome)
+        state.told(self.place, self.done(context, outcome))
         self.report({"INFO"}, state.message)
         return {"FINISHED"}
 
     def _failed(self, error: SplatonymError) -> set[str]:
         cancelled = isinstance(error, Cancelled)
-        state.error, state.message = None if cancelled else error, error.message if cancelled else ""
+        state.told(self.place, error.message if cancelled else "", None if cancelled else error)
         # In a script an error report raises RuntimeError; in a window the panel shows the sentence and its repair.
         self.report({"INFO" if cancelled else "ERROR"}, error.sentence())
         return {"CANCELLED"}
@@ -180,7 +225,7 @@ def redraw(context: bpy.types.Context) -> None:
 def _stop_before_load(*_arguments: Any) -> None:
     """The work belongs to the file that is going away."""
     stop()
-    state.error, state.message = None, ""
+    state.told("predict")
 
 
 @persistent

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 
 class SplatonymError(Exception):
-    """An error for people: `str(error)` is the message, `error.hint` the repair."""
+    """An error for people: `str(error)` is the message, `error.hint` the repair.
+
+    `repair` names the command that repairs it, if there is one: in Blender an operator ("splatonym.setup_server"), which the panel
+    then offers as a button under the sentence.
+    """
 
     kind = "error"
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, repair: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.repair = repair
 
     def sentence(self) -> str:
         """Message and hint as one line, for a panel, a report or a terminal."""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import splatonym
 from splatonym.addon.answers import Found, choose_anew, chosen_points, keep_answer, last_answer
-from splatonym.addon.ask_panel import bars
 from splatonym.addon.build import build_scene, find_results, read_gaussians
+from splatonym.addon.panels.ask import bars
 from splatonym.core.errors import InvalidInput
 
 from .build_scenes import random_scene

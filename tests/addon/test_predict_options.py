@@ -5,9 +5,10 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from splatonym.addon import labelling, operators, properties
+from splatonym.addon import labelling, properties
 from splatonym.addon.capture import Captured
 from splatonym.addon.labelling import LabelOptions, predict_steps
+from splatonym.addon.operators.results import SETTINGS
 from splatonym.core.cameras import Camera, intrinsics
 from splatonym.core.labels import LabelMap
 from splatonym.core.views import View
@@ -45,7 +46,7 @@ def test_everything_that_can_be_chosen_is_there():
 def test_the_panels_settings_the_operators_and_the_options_are_the_same():
     names = {f.name for f in fields(LabelOptions)}
     panel = set(properties.SplatonymSettings.__annotations__)
-    assert set(operators._SETTINGS) == panel == names - {"camera_names"}
+    assert set(SETTINGS) == panel == names - {"camera_names"}
 
 
 @pytest.mark.parametrize("predictor", ["auto", "network", "depth-pass"])

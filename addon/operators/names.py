@@ -5,10 +5,10 @@ from typing import Any
 
 import bpy
 
-from ..core.errors import InvalidInput
-from . import jobs
-from .answers import Found
-from .asking import (
+from ...core.errors import InvalidInput
+from .. import jobs
+from ..answers import Found
+from ..asking import (
     Named,
     ask_result,
     describe_result,
@@ -17,9 +17,9 @@ from .asking import (
     relabel_result,
     teach_result,
 )
-from .labelling import LabelOptions
-from .operators import ResultOperator, copied
-from .properties import LEVELS
+from ..labelling import LabelOptions
+from ..properties import LEVELS
+from .base import ResultOperator, copied
 
 _VIEWS = ("camera_source", "resolution", "samples", "engine", "names", "model", "regions")
 
@@ -34,6 +34,7 @@ def _named(outcome: Named) -> str:
 class SPLATONYM_OT_describe(ResultOperator, jobs.ModalWork, bpy.types.Operator):
     """Render the cameras and let a vision-language model say what they show of a result, so that it can be named and asked"""
 
+    place = "ask"
     bl_idname = "splatonym.describe"
     bl_label = "Describe Result"
     bl_options = {"REGISTER", "UNDO"}
@@ -52,6 +53,7 @@ class SPLATONYM_OT_describe(ResultOperator, jobs.ModalWork, bpy.types.Operator):
 class SPLATONYM_OT_relabel(ResultOperator, jobs.ModalWork, bpy.types.Operator):
     """Give a described result other names; no picture is looked at again"""
 
+    place = "ask"
     bl_idname = "splatonym.relabel"
     bl_label = "Relabel Result"
     bl_options = {"REGISTER", "UNDO"}
@@ -69,6 +71,7 @@ class SPLATONYM_OT_relabel(ResultOperator, jobs.ModalWork, bpy.types.Operator):
 class SPLATONYM_OT_query(ResultOperator, jobs.ModalWork, bpy.types.Operator):
     """Ask a described result for something: 'red chair', 'chair, stool', 'chair not armchair'"""
 
+    place = "ask"
     bl_idname = "splatonym.query"
     bl_label = "Ask Result"
     bl_options = {"REGISTER", "UNDO"}
@@ -118,6 +121,7 @@ class SPLATONYM_OT_query(ResultOperator, jobs.ModalWork, bpy.types.Operator):
 class SPLATONYM_OT_teach(ResultOperator, jobs.ModalWork, bpy.types.Operator):
     """Say what things are, or what the last question found; what is like them follows"""
 
+    place = "ask"
     bl_idname = "splatonym.teach"
     bl_label = "Teach Result"
     bl_options = {"REGISTER", "UNDO"}
@@ -148,6 +152,7 @@ class SPLATONYM_OT_teach(ResultOperator, jobs.ModalWork, bpy.types.Operator):
 class SPLATONYM_OT_fetch_model(jobs.ModalWork, bpy.types.Operator):
     """Fetch the weights of a vision-language model; needs Blender's online access"""
 
+    place = "ask"
     bl_idname = "splatonym.fetch_model"
     bl_label = "Fetch Vision-Language Model"
     bl_options = {"REGISTER"}

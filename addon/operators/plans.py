@@ -3,9 +3,9 @@
 
 import bpy
 
-from ..core.errors import InvalidInput
-from . import jobs, planning
-from .capture import choose_cameras
+from ...core.errors import InvalidInput
+from .. import jobs, planning
+from ..capture import choose_cameras
 
 WHERE = [
     ("AUTO", "Auto", "In the rooms; where there are none, outdoors"),
@@ -68,6 +68,8 @@ def report(plan: planning.Plan) -> str:
 
 class PlanWork(jobs.ModalWork):
     """An operator that plans, as steps."""
+
+    place = "views"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import bpy
 
-from . import jobs
-from .answers import last_answer
-from .build import Result, find_results
-from .build.objects import CODEBOOK
-from .panels import SidebarPanel, draw_wrapped
+from .. import jobs
+from ..answers import last_answer
+from ..build import Result, find_results
+from ..build.objects import CODEBOOK
+from .base import SidebarPanel, draw_job, draw_wrapped
 
 MOST = 6
 """Things that are listed."""
@@ -26,8 +26,11 @@ class SPLATONYM_PT_ask(SidebarPanel, bpy.types.Panel):
         return bool(find_results(context.scene))
 
     def draw(self, context: bpy.types.Context) -> None:
-        question, layout = context.scene.splatonym_question, self.layout
-        result = find_results(context.scene)[-1]
+        self._draw_question(self.layout.column(), context)
+        draw_job(self.layout, context, "ask")
+
+    def _draw_question(self, layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+        question, result = context.scene.splatonym_question, find_results(context.scene)[-1]
         layout.enabled = not jobs.state.running
         if CODEBOOK not in result.collection:
             draw_wrapped(layout, f"Nobody has said yet what is in '{result.name}'.", context, icon="INFO")

@@ -6,12 +6,12 @@ from typing import Any
 
 import bpy
 
-from ..core.errors import InvalidInput, SplatonymError
-from . import jobs, transfer
-from .asking import chosen_points
-from .build import find_results
-from .build.reading import read_gaussians
-from .operators import ResultOperator
+from ...core.errors import InvalidInput, SplatonymError
+from .. import jobs, transfer
+from ..asking import chosen_points
+from ..build import find_results
+from ..build.reading import read_gaussians
+from .base import ResultOperator
 
 SEPARATIONS = [
     ("NO", "No", "Objects stay whole"),
@@ -42,6 +42,8 @@ def _in_object_mode(cls: type, context: bpy.types.Context) -> bool:
 
 class MeshOperator(ResultOperator, jobs.ModalWork):
     """An operator on a result and the scene's own objects."""
+
+    place = "output"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -116,7 +118,7 @@ class SPLATONYM_OT_remove_labels(bpy.types.Operator):
         try:
             count = transfer.remove_labels(context, self.selected)
         except SplatonymError as error:
-            jobs.state.error = error
+            jobs.state.told("output", error=error)
             self.report({"ERROR"}, error.sentence())
             return {"CANCELLED"}
         self.report({"INFO"}, f"Took the labels off {_number(count, 'mesh')}")

@@ -1,31 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a person can do: every button of the panel, also from operator search and from scripts.
-
-Operators gather their settings, call one plain function, and report. A property that is not given takes the panel's value.
-"""
+"""The main job, and what is done with a whole result: predict, cancel, render, export, remove."""
 
 from pathlib import Path
-from typing import Any
 
 import bpy
 from bpy_extras.io_utils import ExportHelper
 
-from ..core.errors import InvalidInput, SplatonymError
-from ..core.ply import write_ply
-from . import jobs, properties
-from .build import Result, find_results, read_gaussians, remove_result
-from .labelling import LabelOptions, Outcome, label_cameras
-from .pictures import PICTURES, render_result
+from ...core.errors import InvalidInput, SplatonymError
+from ...core.ply import write_ply
+from .. import jobs
+from ..build import read_gaussians, remove_result
+from ..labelling import LabelOptions, Outcome, label_cameras
+from ..pictures import PICTURES, render_result
+from .base import ResultOperator, copied
 
-_SETTINGS = (
+SETTINGS = (
     "result_name", "camera_source", "resolution", "samples", "engine", "predictor", "use_depth", "label_source", "label_set",
     "names", "model", "regions",
 )  # fmt: skip
-
-
-def copied(name: str) -> Any:
-    """The definition of a panel setting, to be an operator's property too."""
-    return properties.SplatonymSettings.__annotations__[name]
 
 
 class SPLATONYM_OT_predict(jobs.ModalWork, bpy.types.Operator):
@@ -35,7 +27,7 @@ class SPLATONYM_OT_predict(jobs.ModalWork, bpy.types.Operator):
     bl_label = "Predict Labelled Gaussians"
     bl_options = {"REGISTER", "UNDO"}
 
-    __annotations__ = {name: copied(name) for name in _SETTINGS}
+    __annotations__ = {name: copied(name) for name in SETTINGS}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -46,7 +38,7 @@ class SPLATONYM_OT_predict(jobs.ModalWork, bpy.types.Operator):
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
         settings = context.scene.splatonym
-        chosen = {name: getattr(self if self.properties.is_property_set(name) else settings, name) for name in _SETTINGS}
+        chosen = {name: getattr(self if self.properties.is_property_set(name) else settings, name) for name in SETTINGS}
         return label_cameras(context, LabelOptions(**chosen))
 
     def done(self, context: bpy.types.Context, outcome: Outcome) -> str:
@@ -68,37 +60,6 @@ class SPLATONYM_OT_cancel(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         jobs.state.cancel_asked = True
         return {"FINISHED"}
-
-
-class ResultOperator:
-    """An operator on one result: the one named, else the last in the outliner."""
-
-    result: bpy.props.StringProperty(  # type: ignore[valid-type]
-        name="Result", description="Name or id of the result; empty means the last one", options={"SKIP_SAVE"}
-    )
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not find_results(context.scene):
-            cls.poll_message_set("There is no result yet; predict first")
-            return False
-        return not jobs.state.running
-
-    def chosen(self, context: bpy.types.Context) -> Result:
-        results = find_results(context.scene)
-        if not results:
-            raise InvalidInput("There is no result yet.", "Predict first.")
-        if not self.result:
-            return results[-1]
-        for result in results:
-            if self.result in (result.id, result.name):
-                return result
-        raise InvalidInput(f"There is no result '{self.result}'.", f"Results: {', '.join(r.name for r in results)}.")
-
-    def failed(self, error: SplatonymError) -> set[str]:
-        jobs.state.error = error
-        self.report({"ERROR"}, error.sentence())
-        return {"CANCELLED"}
 
 
 class SPLATONYM_OT_render_view(ResultOperator, jobs.ModalWork, bpy.types.Operator):

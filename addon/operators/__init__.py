@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a person can do: every button of the panel, also from operator search and from scripts.
+
+Operators gather their settings, call one plain function, and report. A property that is not given takes the panel's value.
+(No postponed annotations here: Blender reads properties from the annotations' values.)
+"""
+
+from . import names, plans, results, transfers
+
+CLASSES = (*results.CLASSES, *names.CLASSES, *plans.CLASSES, *transfers.CLASSES)
