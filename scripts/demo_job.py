@@ -20,7 +20,7 @@ import bpy
 from demo_quality import HELD_OUT, compare, write_pictures
 from label_scene import ROOT, load_package
 
-ROOM = ROOT / "tests" / "data" / "demo_room.blend"
+ROOM = ROOT / "addon" / "demo" / "room.blend"
 
 
 class Stages:

@@ -2,10 +2,10 @@
 """Makes the demo room: a furnished living room with lights, ten cameras and a class for every object.
 
     .venv-blender/bin/python scripts/make_demo_room.py --furniture /usr/share/sweethome3d/furniture \
-                                                       --out tests/data/demo_room.blend
+                                                       --out addon/demo/room.blend
 
 Needs the package bpy (4.5) and the CC0 models of Debian's package sweethome3d-furniture. The layout is in
-``demo_room/layout.py``. Beside the .blend file goes DEMO_ROOM_ATTRIBUTION.md, the list of the models used.
+``demo_room/layout.py``. Beside the .blend file goes ATTRIBUTION.md, the list of the models used.
 """
 
 import argparse
@@ -181,7 +181,7 @@ def settings(scene):
 def attribution(library):
     rows = "".join(f"| {m.name} | {m.creator} | CC0 | {m.id} |\n" for m in sorted(library.used.values(), key=lambda m: m.id))
     return (
-        "# The models in demo_room.blend\n\n"
+        "# The models in room.blend\n\n"
         f"From the library {catalogue.LIBRARY} of Sweet Home 3D (Debian package `{catalogue.PACKAGE}`): models "
         "shared on Blend Swap,\nconverted to OBJ by Emmanuel Puybaret / eTeks. The licence file of each model used "
         "here says CC0\n(<https://creativecommons.org/publicdomain/zero/1.0/>). Changed: fewer faces, smaller "
@@ -222,7 +222,7 @@ def check(scene):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--furniture", default="/usr/share/sweethome3d/furniture", help="folder of the .sh3f libraries")
-    parser.add_argument("--out", default="tests/data/demo_room.blend")
+    parser.add_argument("--out", default="addon/demo/room.blend")
     args = parser.parse_args()
     out = Path(args.out).resolve()
     scene = start()
@@ -238,7 +238,7 @@ def main():
         out.parent.mkdir(parents=True, exist_ok=True)
         bpy.context.preferences.filepaths.save_version = 0
         bpy.ops.wm.save_as_mainfile(filepath=str(out), compress=True)
-    (out.parent / f"{out.stem.upper()}_ATTRIBUTION.md").write_text(attribution(library), encoding="utf-8")
+    (out.parent / "ATTRIBUTION.md").write_text(attribution(library), encoding="utf-8")
     if out.stat().st_size > MAX_BYTES:
         complaints.append(f"the file has {out.stat().st_size} bytes")
     print(f"{out.name}: {out.stat().st_size / 1e6:.2f} MB, {len(library.used)} models")

@@ -32,7 +32,7 @@ from splatonym.core.visibility import depth_at
 from .capture_scenes import box, camera
 
 SQUARE = CaptureSettings(width=128, height=128, samples=1, engine="CYCLES", denoise=False)
-DEMO = Path(__file__).resolve().parent.parent / "data" / "demo_room.blend"
+DEMO = Path(__file__).resolve().parents[2] / "addon" / "demo" / "room.blend"
 
 
 @pytest.fixture(autouse=True)

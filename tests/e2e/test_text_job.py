@@ -14,7 +14,7 @@ from splatonym.core.scene import read_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER_PYTHON = ROOT / ".venv-server" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-DEMO = ROOT / "tests" / "data" / "demo_room.blend"
+DEMO = ROOT / "addon" / "demo" / "room.blend"
 NAMES = "wall, floor, ceiling, window, chair, sofa=couch, table, lamp, plant, picture, rug"
 CAMERAS = ("View.001", "View.004", "View.006", "View.009")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from splatonym.core.ply import read_ply
 
 HERE = Path(__file__).resolve().parent
-ROOM = HERE.parent / "data" / "demo_room.blend"
+ROOM = HERE.parents[1] / "addon" / "demo" / "room.blend"
 
 
 def test_the_zip_holds_the_extension_and_nothing_else(extension_zip):
