@@ -340,3 +340,72 @@ def unpack_pictures(cameras: Sequence[Camera], arrays: Arrays) -> list[Pictures]
         )
         for place, camera in enumerate(cameras)
     ]
+
+
+# Looking at a scene while the view moves
+
+
+SHOWS = ("COLOUR", "CLASS", "INSTANCE", "DEPTH", "CONFIDENCE", "ANSWER")
+"""What `look` can show."""
+_RED, _GREEN = 1 << 16, 1 << 8
+
+
+@dataclass(frozen=True)
+class LookFields:
+    """What `look` is asked for.
+
+    near, far: planar depth between which Gaussians are drawn. exact: classes and instances as what shows most in a pixel; else their colours
+    are blended, which is faster.
+    """
+
+    scene: str
+    camera: Camera
+    show: str = "COLOUR"
+    exact: bool = False
+    near: float = 0.01
+    far: float = 1e10
+
+
+def pack_look(fields: LookFields) -> dict[str, Any]:
+    """Parameters of a `look` request."""
+    return {
+        "scene": fields.scene,
+        "camera": pack_camera(fields.camera),
+        "show": fields.show,
+        "exact": fields.exact,
+        "near": fields.near,
+        "far": fields.far,
+    }
+
+
+def unpack_look(params: Fields) -> LookFields:
+    """The other end of `pack_look`."""
+    show = take(params, "show", str, "COLOUR")
+    if show not in SHOWS:
+        raise InvalidInput(f"A look cannot show '{show[:80]}'.", f"Choose one of {', '.join(SHOWS)}.")
+    return LookFields(
+        scene=take(params, "scene", str),
+        camera=unpack_camera(take(params, "camera", dict)),
+        show=show,
+        exact=take(params, "exact", bool, False),
+        near=take(params, "near", float, 0.01),
+        far=take(params, "far", float, 1e10),
+    )
+
+
+def pack_texels(rgb: npt.NDArray[Any], depth: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Colours [H, W, 3], whole numbers 0..255, and depth [H, W] -> [H, W, 2] float32: red * 65536 + green * 256 + blue, and depth.
+
+    Every colour is a whole number that float32 holds exactly, so that a viewport takes the array as its texture, as it came.
+    """
+    texels = np.empty((*depth.shape, 2), np.float32)
+    texels[..., 0] = rgb.astype(np.float32, copy=False) @ np.array([_RED, _GREEN, 1], np.float32)
+    texels[..., 1] = depth
+    return texels
+
+
+def unpack_texels(texels: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """The other end of `pack_texels`: rgb [H, W, 3] uint8 and depth [H, W]."""
+    number = texels[..., 0].astype(np.int32)
+    rgb = np.stack([number // _RED, number // _GREEN % 256, number % 256], -1).astype(np.uint8)
+    return rgb, texels[..., 1]

@@ -5,6 +5,8 @@
     predict  see core.protocol.pack_predict  → {id, scene, counts, report, warnings} and the scene's arrays
     render   {scene, cameras, settings}      → {scene, cameras, rasterizer} and pictures, see core.protocol.unpack_pictures; with an array
                                                "scores" [N] float32 also "heat.0" [H, W] float32 ..., their mean over what shows in a pixel
+    look     see core.protocol.pack_look      → {scene} and an array "look", see core.protocol.pack_texels; with an array "scores" [N] float32,
+                                               which is kept until the next one, for what shows answers
     put      {scene} and the scene's arrays  → {id}; in memory only
     save     {scene, folder, strict}         → {folder}
     load     {folder}                        → {id, scene, counts, warnings} and the scene's arrays
@@ -23,7 +25,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,11 +42,14 @@ from .scenes import SceneStore, checked_id, new_id
 from .semantic_verbs import semantic_verb_table
 from .service import Reply, Verb
 
+if TYPE_CHECKING:
+    from .live import Looks
+
 
 def verb_table(store: SceneStore, limits: Limits) -> dict[str, Verb]:
     """All verbs, over one store of scenes."""
     verbs = Verbs(store, limits)
-    names = ("hello", "predict", "render", "put", "save", "load", "scenes", "forget")
+    names = ("hello", "predict", "render", "look", "put", "save", "load", "scenes", "forget")
     return {name: getattr(verbs, name) for name in names} | semantic_verb_table(store)
 
 
@@ -54,6 +59,7 @@ class Verbs:
     def __init__(self, store: SceneStore, limits: Limits) -> None:
         self._store = store
         self._limits = limits
+        self._looks: Looks | None = None
 
     def hello(self, request: Request, job: Job) -> Reply:
         theirs = take(request.params, "protocol", int)
@@ -117,6 +123,18 @@ class Verbs:
                 arrays |= {f"heat.{place}": picture for place, picture in enumerate(heat)}
         return Reply({"scene": number, "cameras": len(cameras), "rasterizer": choice.describe(backend)}, arrays)
 
+    def look(self, request: Request, job: Job) -> Reply:
+        asked = protocol.unpack_look(request.params)
+        scene = self._store.get(asked.scene)
+        scores = None
+        if "scores" in request.arrays:
+            scores = protocol.expect(request.arrays, "scores", np.float32, (len(scene.gaussians),))
+        if self._looks is None:
+            from .live import Looks
+
+            self._looks = Looks()
+        return Reply({"scene": asked.scene}, {"look": self._looks.look(scene, asked, scores, job)})
+
     def put(self, request: Request, job: Job) -> Reply:
         scene = protocol.unpack_scene(take(request.params, "scene", dict), request.arrays)
         return Reply({"id": self._store.add(scene, keep=False)})
@@ -136,6 +154,8 @@ class Verbs:
     def forget(self, request: Request, job: Job) -> Reply:
         number = take(request.params, "scene", str)
         self._store.forget(number)
+        if self._looks is not None:
+            self._looks.forget(number)
         return Reply({"scene": number})
 
     def _reply_with_scene(self, scene: SemanticScene, replaced: str, data: Mapping[str, Any]) -> Reply:

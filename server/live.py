@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One picture of a scene for a viewport that moves: only what is shown, as fast as it can be had.
+
+What a scene needs for that is made once and kept while the scene stays the same: `Looks` keeps it by the scene's id. A quick picture
+blends the colours of classes or instances; an exact one shows in each pixel the one that shows most there, as `rendering.render_scene`,
+the readable twin of this, does. Everything else is the same in both.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.errors import NotAvailable
+from ..core.gaussians import SH_C0, GaussianArrays
+from ..core.heat import heat_colours
+from ..core.labels import label_colour
+from ..core.protocol import Array, LookFields, pack_texels
+from ..core.scene import SemanticScene
+from .job import Job
+from .rasterize import choice
+from .rasterize.contract import Backend, Floats, Frame, RasterSettings, RenderOutput
+from .rasterize.maps import COVERED, class_map
+
+KEPT = 4
+"""Scenes of which the prepared columns are kept."""
+NO_INSTANCE = (128, 128, 128)
+"""What belongs to no thing, as the points' material shows it."""
+_SURE = np.array(((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)))
+"""Confidence at 0, 1/4 ... 1: matplotlib's viridis, as on the points."""
+_SPREAD = (1.0, 99.0)
+"""Percentiles of a picture's depths that are its nearest and farthest colour."""
+
+
+class Looks:
+    """What the scenes that are looked at need; for one thread."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, _Prepared] = OrderedDict()
+        self._backend: Backend | None = None
+
+    def look(self, scene: SemanticScene, asked: LookFields, scores: Floats | None, job: Job) -> Array:
+        """The texels [H, W, 2] of core.protocol.pack_texels. scores [N]: of the last question; they are kept until others come."""
+        if self._backend is None:
+            self._backend = choice.ready(job)
+        known = self._known.get(asked.scene)
+        if known is None or known.scene is not scene:
+            known = self._known[asked.scene] = _Prepared(scene)
+        self._known.move_to_end(asked.scene)
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        if scores is not None:
+            known.take_scores(scores)
+        return known.picture(asked, self._backend, job)
+
+    def forget(self, number: str) -> None:
+        """The scene of this id is gone."""
+        self._known.pop(number, None)
+
+
+class _Prepared:
+    """A scene's columns as they are blended, made when they are first shown."""
+
+    def __init__(self, scene: SemanticScene) -> None:
+        scene.gaussians.validate()  # once: prepare looks at the harmonics of each frame's Gaussians only
+        self.scene = scene
+        self._columns: dict[str, Floats] = {}
+        flat = scene.gaussians.sh[:, :1] if scene.gaussians.sh.shape[1] > 1 else scene.gaussians.sh
+        self._plain: GaussianArrays = replace(scene.gaussians, sh=np.ascontiguousarray(flat))
+        """Without the harmonics, which only colour needs."""
+
+    def take_scores(self, scores: Floats) -> None:
+        self._columns["ANSWER"] = np.ascontiguousarray(scores[:, None])
+
+    def picture(self, asked: LookFields, backend: Backend, job: Job) -> Array:
+        show, own = asked.show, asked.show == "COLOUR" and self.scene.gaussians.sh.shape[1] > 1
+        settings = RasterSettings(near=asked.near, far=asked.far)
+        frame = backend.prepare(self.scene.gaussians if own else self._plain, asked.camera, settings, job)
+        if asked.exact and show in ("CLASS", "INSTANCE"):
+            out = frame.render(self._column("DEPTH"))
+            return pack_texels(self._exact(show, frame, out), _depth(out))
+        out = frame.render(None if own else self._column(show))
+        shown = np.clip(out.features / np.maximum(out.alpha, COVERED)[..., None], 0, 1)
+        depth = _depth(out)
+        match show:
+            case "DEPTH":
+                colours = heat_colours(1 - _stretched(depth))
+            case "ANSWER":
+                colours = heat_colours(shown[..., 0])
+            case "CONFIDENCE":
+                colours = _sure_colours(shown[..., 0])
+            case _:
+                return pack_texels(np.rint(shown * np.float32(255)), depth)
+        return pack_texels(colours, depth)
+
+    def _column(self, show: str) -> Floats:
+        """[N, C], what is blended."""
+        if show not in self._columns:
+            if show == "ANSWER":
+                raise NotAvailable("Nothing has been asked of this scene.", "Send the scores of the last question.")
+            self._columns[show] = np.ascontiguousarray(self._made(show), np.float32)
+        return self._columns[show]
+
+    def _made(self, show: str) -> npt.NDArray[np.floating]:
+        g = self.scene.gaussians
+        match show:
+            case "COLOUR":
+                return np.maximum(g.sh[:, 0] * np.float32(SH_C0) + np.float32(0.5), 0)
+            case "CONFIDENCE":
+                return np.zeros((len(g), 1)) if g.confidence is None else g.confidence[:, None]
+            case "DEPTH":
+                return np.zeros((len(g), 1))
+        numbers, colour = self._numbers(show)
+        known, place = np.unique(numbers, return_inverse=True)
+        table = np.array([colour(int(number)) for number in known], np.float32).reshape(-1, 3) / 255
+        return table[place.reshape(-1)]
+
+    def _numbers(self, show: str) -> tuple[npt.NDArray[np.int32], Callable[[int], tuple[int, int, int]]]:
+        """[N] numbers of classes or instances, and the colour of each."""
+        g, names = self.scene.gaussians, self.scene.labels.names
+        if show == "CLASS":
+            label = g.label if g.label is not None else np.full(len(g), self.scene.labels.unlabelled, np.int32)
+            return label, lambda number: label_colour(names[number])
+        instance = g.instance if g.instance is not None else np.zeros(len(g), np.int32)
+        return instance, lambda number: label_colour(f"instance {number}") if number else NO_INSTANCE
+
+    def _exact(self, show: str, frame: Frame, out: RenderOutput) -> npt.NDArray[np.uint8]:
+        """[H, W, 3] the colour of what shows most in each pixel."""
+        numbers, colour = self._numbers(show)
+        most, _ = class_map(frame, numbers, alpha=out.alpha)
+        known, place = np.unique(most, return_inverse=True)
+        table = np.array([colour(int(number)) if number >= 0 else (0, 0, 0) for number in known], np.uint8).reshape(-1, 3)
+        return table[place.reshape(most.shape)]
+
+
+def _depth(out: RenderOutput) -> Floats:
+    """Planar depth, 0 where there is nothing."""
+    return np.where(out.alpha >= COVERED, out.depth, np.float32(0))
+
+
+def _stretched(depth: Floats) -> Floats:
+    """Depths as 0 (the nearest of the picture) to 1."""
+    there = depth[depth != 0]
+    if not len(there):
+        return depth
+    near, far = np.percentile(there[:: max(1, len(there) // 20_000)], _SPREAD)
+    return np.clip((depth - np.float32(near)) / np.float32(max(far - near, 1e-6)), 0, 1)
+
+
+def _sure_colours(values: Floats) -> npt.NDArray[np.uint8]:
+    places = np.linspace(0, 1, len(_SURE))
+    channels = [np.interp(values, places, _SURE[:, k]) for k in range(3)]
+    return np.rint(np.stack(channels, -1)).astype(np.uint8)
