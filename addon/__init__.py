@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import bpy
 
 from . import connection, jobs, operators, panels, preferences, properties
@@ -35,3 +37,16 @@ def unregister() -> None:
     del bpy.types.Scene.splatonym
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)
+    _hold_modules()
+
+
+def _hold_modules() -> None:
+    """Keep Blender 4.2 as a Python module from crashing at exit.
+
+    It never lets go of the class of a property group. Through the functions that the class refers to, `bpy` would outlive Python, and
+    be ended after it. A module that is still there when Python ends is emptied; so what is never let go holds our modules.
+    """
+    if bpy.app.version < (4, 5):
+        ours = preferences.PACKAGE
+        held = [module for name, module in sys.modules.items() if name == ours or name.startswith(f"{ours}.")]
+        properties.SplatonymSettings.held_modules = held
