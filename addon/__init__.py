@@ -7,7 +7,7 @@ import sys
 
 import bpy
 
-from . import connection, jobs, operators, panels, preferences, properties
+from . import command, connection, jobs, operators, panels, preferences, properties
 
 _CLASSES = (
     preferences.SplatonymPreferences,
@@ -26,10 +26,12 @@ def register() -> None:
     bpy.types.Scene.splatonym_question = bpy.props.PointerProperty(type=properties.SplatonymQuestion)
     bpy.types.Collection.splatonym_show = properties.show_property()
     jobs.register()
+    command.register()
 
 
 def unregister() -> None:
     """End the job and the server, and take everything back."""
+    command.unregister()
     jobs.unregister()
     connection.close()
     del bpy.types.Collection.splatonym_show
