@@ -10,6 +10,10 @@ and one view at a time, so that a modal operator can stop between two:
         views = [session.render(shot) for shot in shots]
         captured = Captured(views, session.instances, session.labels)
 
+or as steps of a job, which in a window leaves the rendering to a second Blender, so that this one stays free (apart.py):
+
+    captured = yield from capture_in_steps(context, shots, settings)
+
 Everything is rendered in a temporary copy of the scene, through a camera of its own: the file's settings, frame, cameras,
 compositor and objects are never changed, so there is nothing to forget to restore (session.py says more).
 
@@ -21,6 +25,7 @@ have neither. Rigid bodies that a simulation has moved are refused: the copy doe
 
 from .cameras import CAMERA_SOURCES, Shot, choose_cameras, scene_camera
 from .session import Captured, CaptureSession, CaptureSettings, capture, empty_views
+from .steps import capture_in_steps
 
 __all__ = [
     "CAMERA_SOURCES",
@@ -29,6 +34,7 @@ __all__ = [
     "Captured",
     "Shot",
     "capture",
+    "capture_in_steps",
     "choose_cameras",
     "empty_views",
     "scene_camera",

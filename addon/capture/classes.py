@@ -29,10 +29,13 @@ SURFACES = frozenset({"MESH", "CURVE", "SURFACE", "META", "FONT", "CURVES", "POI
 
 
 class InstanceTable:
-    """The file's objects with surfaces, numbered from 1 in the order of their names, so that two captures of a file agree."""
+    """The file's objects with surfaces, numbered from 1 in the order of their names, so that two captures of a file agree.
+
+    Objects that nothing uses are not counted: they are gone once the file is saved and opened.
+    """
 
     def __init__(self, scene: bpy.types.Scene, labels: LabelMap) -> None:
-        everywhere = {o.name: o for o in bpy.data.objects if o.type in SURFACES}
+        everywhere = {o.name: o for o in bpy.data.objects if o.type in SURFACES and o.users}
         self._objects = everywhere | {o.name: o for o in scene.objects if o.type in SURFACES}
         self._names = sorted(self._objects)
         hashes = np.array([cryptomatte_hash(name) for name in self._names], dtype=np.uint32)

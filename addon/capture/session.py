@@ -73,6 +73,12 @@ class CaptureSettings:
             raise InvalidInput(f"Views of {width}x{height} pixels cannot be rendered.", f"Use 4 to {MAX_SIDE} pixels a side.")
         return width, height
 
+    def check(self, scene: bpy.types.Scene) -> None:
+        """Raise InvalidInput where this scene cannot be rendered so."""
+        self.size(scene)
+        if self.samples < 1:
+            raise InvalidInput(f"{self.samples} samples cannot be rendered.", "Use 1 or more.")
+
 
 @dataclass(frozen=True)
 class Captured:
@@ -113,10 +119,9 @@ class CaptureSession:
     def _begin(self, context: bpy.types.Context, undo: ExitStack) -> None:
         source, settings = context.scene, self._settings
         self._source, self._layer = source.name, context.view_layer.name
+        settings.check(source)
         self._size = settings.size(source)
         self._engine = settings.engine or source.render.engine
-        if settings.samples < 1:
-            raise InvalidInput(f"{settings.samples} samples cannot be rendered.", "Use 1 or more.")
         self._table = InstanceTable(source, settings.labels)
         try:
             self._folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="splatonym-")))
