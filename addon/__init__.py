@@ -7,7 +7,7 @@ import sys
 
 import bpy
 
-from . import command, connection, jobs, operators, panels, preferences, properties
+from . import command, connection, demo, jobs, operators, panels, preferences, properties
 
 _CLASSES = (
     preferences.SplatonymPreferences,
@@ -26,6 +26,7 @@ def register() -> None:
     bpy.types.Scene.splatonym_question = bpy.props.PointerProperty(type=properties.SplatonymQuestion)
     bpy.types.Collection.splatonym_show = properties.show_property()
     jobs.register()
+    demo.register()
     command.register()
 
 
@@ -33,6 +34,7 @@ def unregister() -> None:
     """End the job and the server, and take everything back."""
     command.unregister()
     jobs.unregister()
+    demo.unregister()
     connection.close()
     del bpy.types.Collection.splatonym_show
     del bpy.types.Scene.splatonym_question

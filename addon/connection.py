@@ -8,7 +8,10 @@ from pathlib import Path
 
 from ..core.protocol import PROTOCOL_VERSION
 from ..core.wire.client import Call, Client
+from ..core.wire.errors import NoInterpreter
 from . import preferences
+
+_SET_UP = "splatonym.setup_server"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,11 @@ def client() -> Client:
         if not _connection.client.alive or not as_wanted:
             close()
     if _connection is None:
-        started = Client(interpreter, preferences.ROOT, log_path=preferences.log_path(), arguments=arguments)
+        try:
+            started = Client(interpreter, preferences.ROOT, log_path=preferences.log_path(), arguments=arguments)
+        except NoInterpreter as error:
+            error.repair = _SET_UP
+            raise
         greeting = started.submit("hello", {"protocol": PROTOCOL_VERSION})
         _connection = _Connection(started, interpreter, arguments, greeting)
     return _connection.client
@@ -45,8 +52,10 @@ def check() -> None:
     if _connection is not None and _connection.greeting.done:
         try:
             _connection.greeting.result(0)
-        except Exception:
+        except Exception as error:
             close()  # the next attempt starts anew, perhaps with another Python
+            if isinstance(error, NoInterpreter):  # it runs, but lacks a package
+                error.repair = _SET_UP
             raise
 
 

@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 
 import bpy
+from bpy.app.translations import pgettext_iface as _
 
 from ..core.errors import NotAvailable
+from . import setup  # which asks this module where files go: at call time, so that either may be imported first
 
 ROOT = Path(__file__).resolve().parent.parent
 """The package's folder: the extension's in Blender, the repository's in a checkout."""
@@ -30,6 +32,7 @@ class SplatonymPreferences(bpy.types.AddonPreferences):
         name="Server Python",
         description="The Python interpreter of the environment that holds torch; the server runs in it, apart from Blender",
         subtype="FILE_PATH",
+        update=lambda preferences, context: setup.refresh(),
     )
     rasterizer: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Rasterizer",
@@ -47,18 +50,21 @@ class SplatonymPreferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        column = self.layout.column()
+        column, known = self.layout.column(), setup.status()
         column.prop(self, "server_python")
-        found = find_interpreter()
-        if found is None:
-            column.label(text="Choose the python of an environment with torch, as the README describes.", icon="ERROR")
+        row = column.row()
+        if known.there:
+            row.label(text=_("In use: {path}").format(path=known.interpreter), icon="CHECKMARK")
+        elif known.interpreter is None:
+            row.label(text="No server is set up yet", icon="INFO")
         else:
-            column.label(text=f"In use: {found}", icon="CHECKMARK")
+            row.label(text=_("There is no {path}").format(path=known.interpreter), icon="ERROR")
+        row.operator("splatonym.setup_server", text="Update Server" if known.outdated else "Set Up Server", icon="IMPORT")
         column.prop(self, "rasterizer")
         row = column.row()
         row.enabled = self.rasterizer in (AUTOMATIC, "cpu")
         row.prop(self, "threads")
-        column.label(text=f"Log: {log_path()}", icon="TEXT")
+        column.label(text=_("Log: {path}").format(path=log_path()), icon="TEXT")
 
 
 def preferences(context: bpy.types.Context | None = None) -> SplatonymPreferences | None:
@@ -68,12 +74,14 @@ def preferences(context: bpy.types.Context | None = None) -> SplatonymPreference
 
 
 def find_interpreter() -> Path | None:
-    """The server's interpreter: from the preferences, else the environment variable, else a checkout's `.venv-server`."""
+    """The server's interpreter: from the preferences, the environment variable, the set-up, or else a checkout's `.venv-server`."""
     stored = preferences()
     if stored is not None and stored.server_python:
         return Path(bpy.path.abspath(stored.server_python))
     if os.environ.get(INTERPRETER_VARIABLE):
         return Path(os.environ[INTERPRETER_VARIABLE])
+    if (environment := setup.made()) is not None:
+        return environment.interpreter
     for place in ("bin/python", "Scripts/python.exe"):
         if (ROOT / ".venv-server" / place).exists():
             return ROOT / ".venv-server" / place
@@ -86,7 +94,8 @@ def server_interpreter() -> Path:
     if found is None:
         raise NotAvailable(
             "No Python is set for the server.",
-            f"Choose one with torch in the preferences of Splatonym, or set {INTERPRETER_VARIABLE}.",
+            f"Set the server up, choose a Python with torch in the preferences of Splatonym, or set {INTERPRETER_VARIABLE}.",
+            repair="splatonym.setup_server",
         )
     return found
 

@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-UV_VERSION = "0.13.8"
+UV = (ROOT / "requirements" / "uv.txt").read_text(encoding="utf-8").strip()
+"""uv==VERSION, also what the add-on sets the server up with."""
 BPY_LIBRARIES = "libx11-6 libxi6 libxxf86vm1 libxfixes3 libxrender1 libxkbcommon0 libsm6 libice6 libgl1 libegl1"
 
 # name: (Python version, requirement files, packages beyond them, a module that must import)
@@ -65,7 +66,7 @@ def _fingerprint(name: str) -> str:
 
 def _make(name: str) -> None:
     python, files, packages, module = ENVIRONMENTS[name]
-    uv = _uv()
+    uv = find_uv()
     folder, interpreter = ROOT / f".venv-{name}", python_of(name)
     _run(
         [*uv, "venv", "--quiet", "--allow-existing", "--python", python, folder],
@@ -86,12 +87,12 @@ def _make(name: str) -> None:
             print("[setup] the fast rasterizer cannot be used here; 'splatonym doctor' says why", file=sys.stderr)
 
 
-def _uv() -> list[str | Path]:
+def find_uv() -> list[str | Path]:
     """The command of the project's own uv, installed on first use."""
-    folder = ROOT / ".tools" / f"uv-{UV_VERSION}"
+    folder = ROOT / ".tools" / f"uv-{UV.partition('==')[2]}"
     binary = folder / "bin" / ("uv.exe" if os.name == "nt" else "uv")
     if not binary.exists():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, f"uv=={UV_VERSION}"]
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, UV]
         _run(pip, "pip could not install uv; on Debian: apt-get install python3-pip.")
     return [binary]
 

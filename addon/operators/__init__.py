@@ -5,6 +5,6 @@ Operators gather their settings, call one plain function, and report. A property
 (No postponed annotations here: Blender reads properties from the annotations' values.)
 """
 
-from . import names, plans, results, transfers
+from . import names, plans, results, setup, transfers
 
-CLASSES = (*results.CLASSES, *names.CLASSES, *plans.CLASSES, *transfers.CLASSES)
+CLASSES = (*setup.CLASSES, *results.CLASSES, *names.CLASSES, *plans.CLASSES, *transfers.CLASSES)

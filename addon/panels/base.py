@@ -7,7 +7,7 @@ import bpy
 
 from ...core.errors import NotAvailable, SplatonymError
 from ...core.wire.errors import NoInterpreter, ServerDied
-from .. import jobs
+from .. import jobs, setup
 from ..preferences import PACKAGE
 
 
@@ -15,6 +15,11 @@ class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Splatonym"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """Before a server is set up the tab shows one thing: the greeting. Operators work all the same."""
+        return setup.is_ready()
 
 
 def draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, place: str) -> bool:
@@ -48,7 +53,11 @@ def repair_of(error: SplatonymError) -> tuple[str, dict[str, str]] | None:
     """The operator that repairs an error, and its properties: what the error names itself, else by its kind."""
     if error.repair:
         return error.repair, {}
-    if isinstance(error, (NotAvailable, NoInterpreter, ServerDied)):
+    if isinstance(error, NoInterpreter):
+        return "splatonym.setup_server", {}
+    if isinstance(error, ServerDied):
+        return "splatonym.open_log", {"log": "SERVER"}
+    if isinstance(error, NotAvailable):
         return "preferences.addon_show", {"module": PACKAGE}
     return None
 
