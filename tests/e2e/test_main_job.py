@@ -234,7 +234,7 @@ def test_loading_another_file_ends_the_job(small_room):
 
 
 def test_every_class_has_an_icon_that_blender_knows(small_room):
-    from splatonym.addon.panels.results import tag_icon
+    from splatonym.addon.panels.classes import tag_icon
 
     small_room.objects["Cube.047"]["semantic_class"] = "unlabelled"
     predict()
