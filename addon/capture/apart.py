@@ -26,7 +26,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core.errors import NotAvailable
+from ...core.errors import NotAvailable, SplatonymError
 from ...core.views import View
 from .cameras import Shot
 from .exchange import (
@@ -51,6 +51,12 @@ _CACHED = {"CLOTH": "point_cache", "SOFT_BODY": "point_cache"}
 _MAKE_ROOM = "Make room on the disk, or set TMPDIR."
 
 
+class RendererDied(SplatonymError):  # noqa: N818 - the name says what happened; the base says Error
+    """The Blender that renders the views ended before it had rendered them."""
+
+    kind = "renderer-died"
+
+
 class Apart:
     """The second Blender, from its start to its end; leaving the context ends it and removes what it wrote."""
 
@@ -64,9 +70,9 @@ class Apart:
             self._process = _start(self.folder)
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
-            raise NotAvailable(
-                f"The Blender that renders the views cannot be started: {error.strerror or error}.",
-                "Run the job as a script: see the documentation.",
+            raise RendererDied(
+                f"A second Blender, to render the views, cannot be started: {error.strerror or error}.",
+                f"Check that '{bpy.app.binary_path or sys.executable}' is there.",
             ) from error
 
     def __enter__(self) -> Apart:
@@ -112,7 +118,7 @@ class Apart:
         if said is not None:
             raise said
         last = log_end(self.folder)
-        raise NotAvailable(
+        raise RendererDied(
             f"The Blender that renders the views ended early (status {status}).",
             f"It may have run out of memory: try a lower resolution.{f' It said last: {last}' if last else ''}",
         )

@@ -114,6 +114,10 @@ class CaptureSession:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Remove what is in the file for the time being; no view can be rendered any more."""
         self._cleanup.close()
 
     def _begin(self, context: bpy.types.Context, undo: ExitStack) -> None:
@@ -164,7 +168,7 @@ class CaptureSession:
         except ReferenceError as error:  # what Blender raises for a datablock that is gone
             raise InvalidInput(
                 f"The scene or the camera of '{shot.name}' went away before it was rendered.",
-                "Do not undo or open a file meanwhile; then try again.",
+                "Do not undo, save or open a file meanwhile; then try again.",
             ) from error
 
     def _render(self, shot: Shot, own_layer: bpy.types.ViewLayer, stage: Stage) -> View:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import bpy
@@ -33,7 +34,7 @@ def capture_in_steps(
     if (not bpy.app.background if apart is None else apart) and not why_not_apart(context.scene):
         return (yield from _apart(context, shots, settings, check))
     views = []
-    with CaptureSession(context, settings) as session:
+    with CaptureSession(context, settings) as session, _left_before_save(session):
         for place, shot in enumerate(shots):
             yield _step(place, shots, waiting=not bpy.app.background)  # a window shows the step before it stands still
             check()
@@ -57,6 +58,22 @@ def _apart(
         while not child.has_ended():
             yield step
         return child.captured(views)
+
+
+@contextmanager
+def _left_before_save(session: CaptureSession) -> Iterator[None]:
+    """The copied scene must not end up in a file that the person saves between two views; the next view then says so."""
+
+    def leave(*_arguments: object) -> None:
+        session.leave()
+
+    handlers = bpy.app.handlers.save_pre
+    handlers.append(leave)
+    try:
+        yield
+    finally:
+        if leave in handlers:  # Blender removes it where another file is loaded
+            handlers.remove(leave)
 
 
 def _step(place: int, shots: Sequence[Shot], *, waiting: bool) -> Step:
