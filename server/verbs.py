@@ -5,8 +5,8 @@
     predict  see core.protocol.pack_predict  → {id, scene, counts, report, warnings} and the scene's arrays
     render   {scene, cameras, settings}      → {scene, cameras, rasterizer} and pictures, see core.protocol.unpack_pictures; with an array
                                                "scores" [N] float32 also "heat.0" [H, W] float32 ..., their mean over what shows in a pixel
-    look     see core.protocol.pack_look      → {scene} and an array "look", see core.protocol.pack_texels; with an array "scores" [N] float32,
-                                               which is kept until the next one, for what shows answers
+    look     see core.protocol.pack_look      → {scene, seconds} and an array "look", see core.protocol.pack_texels; with an array "scores"
+                                               [N] float32, which is kept until the next one, for what shows answers
     put      {scene} and the scene's arrays  → {id}; in memory only
     save     {scene, folder, strict}         → {folder}
     load     {folder}                        → {id, scene, counts, warnings} and the scene's arrays
@@ -22,6 +22,7 @@ and, in semantic_verbs.py, describe, relabel, teach, query, models and fetch.
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -133,7 +134,9 @@ class Verbs:
             from .live import Looks
 
             self._looks = Looks()
-        return Reply({"scene": asked.scene}, {"look": self._looks.look(scene, asked, scores, job)})
+        start = time.perf_counter()
+        picture = self._looks.look(scene, asked, scores, job)
+        return Reply({"scene": asked.scene, "seconds": time.perf_counter() - start}, {"look": picture})
 
     def put(self, request: Request, job: Job) -> Reply:
         scene = protocol.unpack_scene(take(request.params, "scene", dict), request.arrays)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The panel "Live View": the splat in the viewport, while it moves."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.app.translations import pgettext_iface as _
+
+from .. import live
+from ..build import find_results
+from .base import SidebarPanel, draw_job
+
+PLACE = "live"
+
+
+class SPLATONYM_PT_live(SidebarPanel, bpy.types.Panel):
+    bl_label = "Live View"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return live.any_live() or bool(find_results(context.scene))
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings, layout, on = context.scene.splatonym_live, self.layout, live.is_live(context.space_data)
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        button = layout.row()
+        button.scale_y = 1.3
+        icon = "HIDE_OFF" if on else "HIDE_ON"
+        button.operator("splatonym.live_view", icon=icon, depress=on).switch = "OFF" if on else "ON"
+        if on:
+            _draw_status(layout, context)
+        column = layout.column()
+        column.prop(settings, "show")
+        column.prop(settings, "depth")
+        if settings.depth == "TESTED":
+            column.prop(settings, "tolerance")
+        column.prop(settings, "opacity")
+        column.prop(settings, "hide_points")
+        if len(find_results(context.scene)) > 1:
+            column.prop_search(settings, "result", context.scene.collection, "children")
+        draw_job(layout, context, PLACE)
+
+
+def _draw_status(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    """What is waited for, or how fast it goes."""
+    match live.status(context.space_data):
+        case "JOB":
+            layout.label(text="Waiting for the job to end", icon="TIME")
+        case "START" | "READ":
+            layout.label(text="Reading the points", icon="TIME")
+        case "SERVER":
+            layout.label(text="Waiting for the server", icon="TIME")
+        case "UNASKED":
+            layout.label(text="Ask something first", icon="INFO")
+        case _:
+            width, height = live.shown_size(context.space_data)
+            rate = live.frame_rate()
+            text = _("{width} × {height} pixels").format(width=width, height=height)
+            if rate:
+                text += " · " + _("{rate:.0f} a second").format(rate=rate)
+            layout.label(text=text, icon="CHECKMARK")
+
+
+CLASSES = (SPLATONYM_PT_live,)
