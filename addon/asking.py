@@ -16,9 +16,9 @@ from ..core.protocol import Arrays, pack_labels, pack_scene, pack_views, unpack_
 from ..core.scene import SemanticScene
 from . import connection
 from .answers import Found, chosen_points, keep_answer
-from .build import Result, build_scene, read_gaussians, set_show
+from .build import Result, build_steps, found_again, read_steps, set_show
 from .capture import choose_cameras
-from .jobs import Step
+from .jobs import Step, in_thread
 from .labelling import LabelOptions, capture_steps, server_steps
 
 Answered = tuple[dict[str, Any], Arrays]
@@ -60,10 +60,11 @@ def ask_result(
     context: bpy.types.Context, result: Result, text: str, unwanted: str, level: str, threshold: float | None, show: bool
 ) -> Generator[Step, None, Found]:
     """Ask a result; scores and what is meant become attributes of its points."""
-    scene = read_gaussians(result.collection)
+    scene = yield from read_steps(result.collection)
     params = {"text": text, "not": [unwanted] if unwanted.strip() else [], "level": level, "threshold": threshold}
-    data, arrays = yield from _at_server(scene, "query", params, {})
+    data, arrays = yield from at_server(scene, "query", params, {})
     found = Found(text, level, data["threshold"], data["count"], data["things"], data["histogram"])
+    result = found_again(result)
     keep_answer(result, found, arrays["scores"], arrays["chosen"] > 0)
     context.scene.splatonym_question.threshold = found.threshold  # where the panel's slider stands
     if show:
@@ -89,17 +90,17 @@ def objects_called(scene: bpy.types.Scene, names: Sequence[str]) -> list[bpy.typ
 def _renamed(
     context: bpy.types.Context, result: Result, verb: str, params: Mapping[str, Any], arrays: Arrays
 ) -> Generator[Step, None, Named]:
-    scene = read_gaussians(result.collection)
-    data, changed = yield from _at_server(scene, verb, params, arrays)
-    scene = unpack_naming(scene, data, changed)
-    yield Step("Import", 0.0, f"{len(scene.gaussians):,} Gaussians")
-    build_scene(context.scene, scene, result_id=result.id, in_world=True)
+    target, result_id = context.scene, result.id
+    before = yield from read_steps(result.collection)
+    data, changed = yield from at_server(before, verb, params, arrays)
+    scene = yield from in_thread(lambda: unpack_naming(before, data, changed), Step("Receive", 0.0))
+    yield from build_steps(target, scene, result_id=result_id, in_world=True)
     return Named(scene, " ".join(data["notes"]))
 
 
-def _at_server(scene: SemanticScene, verb: str, params: Mapping[str, Any], arrays: Arrays) -> Generator[Step, None, Answered]:
+def at_server(scene: SemanticScene, verb: str, params: Mapping[str, Any], arrays: Arrays) -> Generator[Step, None, Answered]:
     """Ask the server about a scene as it is now. It gets the scene anew, since points may have been edited or undone since it had them."""
-    fields, columns = pack_scene(scene)
+    fields, columns = yield from in_thread(lambda: pack_scene(scene), Step("Send", 0.0))
     data, _ = yield from server_steps("put", {"scene": fields}, columns)
     try:
         return (yield from server_steps(verb, {"scene": data["id"], **params}, arrays))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Long work in Blender: the same steps, run to their end by a script or one per timer tick behind the panel.
+"""Long work in Blender: the same steps, run to their end by a script or a few per timer tick behind the panel.
 
 Work is a generator that yields a `Step` whenever it has something to tell or would wait, and returns its outcome. Closing the
 generator cancels it: its context managers restore what it changed. bpy is touched on the main thread only, and no step in a window
@@ -21,7 +21,11 @@ from ..core.errors import Cancelled, SplatonymError
 from .forecast import Forecast
 
 TICK = 0.05
-"""Seconds between two steps in a window."""
+"""Seconds between two ticks in a window."""
+BUDGET = 0.015
+"""Seconds after which a tick begins no other step; so a tick lasts this long and one step more."""
+_SHORT = 0.005
+"""Seconds that work in a thread is waited for before the next step: what is done by then costs no tick."""
 WAIT = 0.01
 """Seconds that a script sleeps where the work waits for the server."""
 
@@ -83,7 +87,7 @@ def in_thread(work: Callable[[], T], step: Step) -> Generator[Step, None, T]:
 
     thread = threading.Thread(target=run, name=f"splatonym {step.stage}", daemon=True)
     thread.start()
-    while thread.is_alive():
+    while thread.join(_SHORT) or thread.is_alive():
         yield replace(step, waiting=True)
     if failed:
         raise failed[0]
@@ -105,8 +109,17 @@ def run_to_end(work: Work, tell: Callable[[Step], None] | None = None) -> Any:
             time.sleep(WAIT)
 
 
+def advance(work: Work) -> Step:
+    """One tick: steps until one waits or the time is up. Work that ends raises StopIteration, as `next` does."""
+    begun = time.perf_counter()
+    while True:
+        step = next(work)
+        if step.waiting or time.perf_counter() - begun > BUDGET:
+            return step
+
+
 class ModalWork:
-    """Mixin for an operator: `execute` runs the work to its end, `invoke` one step per timer tick with progress and cancel.
+    """Mixin for an operator: `execute` runs the work to its end, `invoke` a few steps per timer tick with progress and cancel.
 
     The operator gives `begin(context) -> Work` and `done(context, outcome) -> str`, the sentence that reports it, and the panel whose
     work it does.
@@ -162,7 +175,7 @@ class ModalWork:
             if state.cancel_asked:
                 raise Cancelled()
             before = state.step
-            state.step = next(state.work)
+            state.step = advance(state.work)
             counted = state.forecast.tell(state.step.stage, state.step.fraction)
             if state.step != before or counted:
                 redraw(context)

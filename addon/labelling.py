@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
@@ -14,10 +14,11 @@ from ..core.errors import InvalidInput
 from ..core.protocol import Arrays, PredictFields, pack_predict, unpack_scene
 from ..core.scene import SemanticScene
 from . import connection
-from .build import build_scene, find_results
-from .capture import Captured, CaptureSession, CaptureSettings, Shot, choose_cameras, empty_views
-from .jobs import Step
+from .build import build_steps, find_results
+from .capture import Captured, CaptureSettings, Shot, capture_in_steps, choose_cameras, empty_views
+from .jobs import Step, in_thread
 from .properties import TAKE_DEPTH_OR_LEAVE_IT
+from .report import keep_report, timed, whole
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,21 @@ def label_cameras(context: bpy.types.Context, options: LabelOptions) -> Generato
         label_sets.from_text(options.names)  # a list that cannot be read is said before anything is rendered
     shots = choose_cameras(context, options.camera_source, names=options.camera_names)
     connection.client()  # a missing server is said before anything is rendered; it starts up meanwhile
-    captured = yield from capture_steps(context, shots, options)
+    seconds: dict[str, float] = {}
+    captured = yield from timed(capture_steps(context, shots, options), seconds)
     outcome = yield from predict_steps(captured, options, replaced_result(context.scene, options.result_name))
-    yield Step("Import", 0.0, f"{len(outcome.scene.gaussians):,} Gaussians")
-    build_scene(context.scene, outcome.scene, result_id=outcome.result_id)
-    return outcome
+    yield from timed(build_steps(context.scene, outcome.scene, result_id=outcome.result_id), seconds)
+    return kept(context.scene, outcome, captured, options, seconds)
+
+
+def kept(
+    scene: bpy.types.Scene, outcome: Outcome, captured: Captured, options: LabelOptions, seconds: Mapping[str, float]
+) -> Outcome:
+    """The outcome with the whole report, which is kept beside the result, too."""
+    rendered = {"views": [view.name for view in captured.views], "resolution": options.resolution, "samples": options.samples}
+    report = whole(outcome.report, seconds=seconds, engine=options.engine, **rendered)
+    keep_report(scene, outcome.result_id, report)
+    return replace(outcome, report=report)
 
 
 def replaced_result(scene: bpy.types.Scene, name: str) -> str:
@@ -74,39 +85,32 @@ def replaced_result(scene: bpy.types.Scene, name: str) -> str:
 
 
 def capture_steps(context: bpy.types.Context, shots: Sequence[Shot], options: LabelOptions) -> Generator[Step, None, Captured]:
-    """Render the shots, one a step; every setting is restored at the end, also when the steps are closed early."""
+    """Render the shots; nothing of the file is changed, however the steps end."""
     settings = CaptureSettings(
         resolution=options.resolution,
         samples=options.samples,
         engine=None if options.engine == "SCENE" else options.engine,
         labels=label_sets.preset(options.label_set),
     )
-    views = []
-    with CaptureSession(context, settings) as session:
-        for place, shot in enumerate(shots):
-            yield Step("Capture", place / len(shots), f"{shot.name} ({place + 1} of {len(shots)})")
-            connection.check()
-            views.append(session.render(shot))
-        return Captured(views, session.instances, session.labels)
+    return (yield from capture_in_steps(context, shots, settings, connection.check))
 
 
 def predict_steps(captured: Captured, options: LabelOptions, replaces: str = "") -> Generator[Step, None, Outcome]:
     """Have the server predict and label; progress comes as it has it."""
-    params, arrays = pack_predict(
-        PredictFields(
-            name=options.result_name,
-            views=captured.views,
-            labels=label_sets.from_text(options.names) if options.label_source == "text" else captured.labels,
-            instances=captured.instances,
-            predictor=options.predictor,
-            label_source=options.label_source,
-            options=predictor_options(options),
-            scene=replaces,
-            label_options=label_options(options),
-        )
+    fields = PredictFields(
+        name=options.result_name,
+        views=captured.views,
+        labels=label_sets.from_text(options.names) if options.label_source == "text" else captured.labels,
+        instances=captured.instances,
+        predictor=options.predictor,
+        label_source=options.label_source,
+        options=predictor_options(options),
+        scene=replaces,
+        label_options=label_options(options),
     )
+    params, arrays = yield from in_thread(lambda: pack_predict(fields), Step("Send", 0.0))
     data, arrays = yield from server_steps("predict", params, arrays)
-    scene = unpack_scene(data["scene"], arrays)
+    scene = yield from in_thread(lambda: unpack_scene(data["scene"], arrays), Step("Receive", 0.0))
     empty = empty_views(captured.views)
     notes = [f"Nothing was seen by {', '.join(empty)}."] if empty else []
     return Outcome(data["id"], scene, data["report"], " ".join([*notes, *data["report"].get("notes", ())]))

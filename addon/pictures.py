@@ -12,15 +12,14 @@ import numpy.typing as npt
 from ..core.errors import NotAvailable
 from ..core.heat import heat_colours
 from ..core.labels import label_colour
-from ..core.protocol import Pictures, pack_camera, pack_scene, unpack_pictures
+from ..core.protocol import Pictures, pack_camera, unpack_pictures
 from ..core.scene import SemanticScene
-from . import connection
-from .build import Result, read_gaussians
+from .asking import at_server
+from .build import Result, read_steps
 from .build.attributes import point_scores
 from .build.objects import point_objects
 from .capture import scene_camera
 from .jobs import Step
-from .labelling import server_steps
 
 PICTURES = [
     ("RGB", "Colour", "What the splat looks like"),
@@ -35,15 +34,9 @@ PICTURES = [
 def render_result(context: bpy.types.Context, result: Result, picture: str) -> Generator[Step, None, bpy.types.Image]:
     """Rasterize a result, as its objects are now, through the scene's active camera at the scene's resolution."""
     camera = scene_camera(context.scene)
-    scene = read_gaussians(result.collection)
-    # The objects may have been edited since the server predicted them, so it gets them anew.
-    fields, arrays = pack_scene(scene)
     asked = {"scores": answer_scores(result)} if picture == "ANSWER" else {}
-    data, _ = yield from server_steps("put", {"scene": fields}, arrays)
-    try:
-        _, arrays = yield from server_steps("render", {"scene": data["id"], "cameras": [pack_camera(camera)]}, asked)
-    finally:
-        connection.client().submit("forget", {"scene": data["id"]}, {})  # nobody waits for the answer
+    scene = yield from read_steps(result.collection)
+    _, arrays = yield from at_server(scene, "render", {"cameras": [pack_camera(camera)]}, asked)
     if picture == "ANSWER":
         pixels = np.ones((camera.height, camera.width, 4), np.float32)
         pixels[..., :3] = heat_colours(arrays["heat.0"]) / np.float32(255)

@@ -26,7 +26,7 @@ Blender copies those ten times faster than others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import bpy
@@ -56,6 +56,10 @@ _DATA_KEYS = {
     "INT": ("value", 1),
     "BOOLEAN": ("value", 1),
 }
+_KINDS = {
+    "position": "FLOAT_VECTOR", "scale": "FLOAT_VECTOR", "rotation": "QUATERNION", "radiance:base": "FLOAT4", CONFIDENCE: "FLOAT",
+} | dict.fromkeys((CLASS, INSTANCE, WORDS, SHARES, TAUGHT), "INT")  # fmt: skip
+"""What else there is: radiance:sh_0.. are vectors, the numbered ones of 3DGS files are numbers."""
 
 
 def encode(gaussians: GaussianArrays) -> Table:
@@ -84,9 +88,15 @@ def part(table: Table, start: int, stop: int) -> Table:
 
 def write(data: bpy.types.ID, table: Table) -> None:
     """Set the attributes of a mesh or a point cloud that has as many points as the table has rows."""
-    for name, (kind, array) in table.items():
-        attribute = data.attributes.get(name) or data.attributes.new(name, kind, "POINT")
-        attribute.data.foreach_set(_DATA_KEYS[kind][0], array.reshape(-1))
+    for name in table:
+        write_one(data, table, name)
+
+
+def write_one(data: bpy.types.ID, table: Table, name: str) -> None:
+    """Set one attribute of a table; a million points of three numbers take some 5 ms."""
+    kind, array = table[name]
+    attribute = data.attributes.get(name) or data.attributes.new(name, kind, "POINT")
+    attribute.data.foreach_set(_DATA_KEYS[kind][0], array.reshape(-1))
 
 
 def is_points(data: bpy.types.ID | None) -> bool:
@@ -127,35 +137,57 @@ def _optional(data: bpy.types.ID, name: str, kind: str, dtype: npt.DTypeLike) ->
 
 def decode(data: bpy.types.ID) -> GaussianArrays:
     """The Gaussians of a point cloud or mesh; missing or misshapen attributes raise InvalidInput."""
-    n = count(data)
-    native = "radiance:base" in data.attributes
-    rotation = _get(data, "rotation", "QUATERNION") if native else _columns(data, "rot_", 4)
+    return decoded({name: column(data, name) for name in stored(data)}, data.name)
+
+
+def stored(data: bpy.types.ID) -> list[str]:
+    """The names of the attributes that hold the Gaussians of a point cloud or mesh."""
+    there = data.attributes
+    if "radiance:base" in there:
+        names = ["rotation", "radiance:base", *_numbered(there, "radiance:sh_"), "scale"]
+    else:
+        numbered = [f"{prefix}{k}" for prefix, n in (("rot_", 4), ("f_dc_", 3), ("scale_", 3)) for k in range(n)]
+        names = [*numbered, *_numbered(there, "f_rest_"), "opacity"]
+    return ["position", *names, *(name for name in (CLASS, INSTANCE, CONFIDENCE, WORDS, SHARES, TAUGHT) if name in there)]
+
+
+def column(data: bpy.types.ID, name: str) -> Array:
+    """[N] or [N, C] of one of the attributes that `stored` names; one of another type, or that is missing, raises InvalidInput."""
+    return _get(data, name, _KINDS.get(name) or ("FLOAT_VECTOR" if name.startswith("radiance:") else "FLOAT"))
+
+
+def decoded(columns: Mapping[str, Array], name: str) -> GaussianArrays:
+    """The Gaussians that the columns of `name` hold, checked. It needs no bpy, so it may run in a thread."""
+    if len({len(array) for array in columns.values()}) > 1:
+        raise InvalidInput(f"The points of '{name}' were changed while they were read.", "Try again.")
+    native = "radiance:base" in columns
+    rotation = columns["rotation"] if native else _stacked(columns, "rot_")
     lengths = np.linalg.norm(rotation, axis=1, keepdims=True)
     rotation = np.where(lengths > 1e-6, rotation / np.maximum(lengths, 1e-6), np.float32([1, 0, 0, 0]))
     if native:
-        base = _get(data, "radiance:base", "FLOAT4")
-        rest = [_get(data, name, "FLOAT_VECTOR") for name in _numbered(data, "radiance:sh_")]
+        base = columns["radiance:base"]
+        rest = [columns[key] for key in _numbered(columns, "radiance:sh_")]
         sh = np.stack([base[:, :3], *rest], axis=1)
-        opacities, scales = base[:, 3], _get(data, "scale", "FLOAT_VECTOR")
+        opacities, scales = base[:, 3], columns["scale"]
     else:
-        names = list(_numbered(data, "f_rest_"))
-        rest = _columns(data, "f_rest_", len(names)).reshape(n, 3, len(names) // 3).transpose(0, 2, 1)
-        sh = np.concatenate([_columns(data, "f_dc_", 3)[:, None], rest], axis=1)
-        opacities = 1 / (1 + np.exp(-_get(data, "opacity", "FLOAT").astype(np.float64)))
-        scales = np.exp(_columns(data, "scale_", 3))
-    spoken = WORDS in data.attributes and SHARES in data.attributes
+        rest = _stacked(columns, "f_rest_")
+        rest = rest.reshape(len(rotation), 3, rest.shape[1] // 3).transpose(0, 2, 1)
+        sh = np.concatenate([_stacked(columns, "f_dc_")[:, None], rest], axis=1)
+        opacities = 1 / (1 + np.exp(-columns["opacity"].astype(np.float64)))
+        scales = np.exp(_stacked(columns, "scale_"))
+    spoken = WORDS in columns and SHARES in columns
     gaussians = GaussianArrays(
-        means=_get(data, "position", "FLOAT_VECTOR"),
+        means=columns["position"],
         quats=np.ascontiguousarray(rotation, np.float32),
         scales=np.maximum(scales, _SMALLEST),
         opacities=np.clip(opacities, 0, 1).astype(np.float32),
         sh=np.ascontiguousarray(sh, np.float32),
-        label=_get(data, CLASS, "INT") if CLASS in data.attributes else None,
-        instance=_get(data, INSTANCE, "INT") if INSTANCE in data.attributes else None,
-        confidence=_get(data, CONFIDENCE, "FLOAT") if CONFIDENCE in data.attributes else None,
-        words=_unpacked(_get(data, WORDS, "INT")) if spoken else None,
-        shares=_unpacked(_get(data, SHARES, "INT")) if spoken else None,
-        taught=_get(data, TAUGHT, "INT") if TAUGHT in data.attributes else None,
+        label=columns.get(CLASS),
+        instance=columns.get(INSTANCE),
+        confidence=columns.get(CONFIDENCE),
+        words=_unpacked(columns[WORDS]) if spoken else None,
+        shares=_unpacked(columns[SHARES]) if spoken else None,
+        taught=columns.get(TAUGHT),
     )
     gaussians.validate()
     return gaussians
@@ -199,20 +231,18 @@ def _radius(scales: npt.NDArray[np.float32]) -> Array:
     return (scales.sum(axis=1) - scales.min(axis=1)) * np.float32(0.5)
 
 
-def _numbered(data: bpy.types.ID, prefix: str) -> Iterator[str]:
+def _numbered(there: Container[str], prefix: str) -> Iterator[str]:
     """prefix0, prefix1, ... as far as they are there without a gap."""
     number = 0
-    while f"{prefix}{number}" in data.attributes:
+    while f"{prefix}{number}" in there:
         yield f"{prefix}{number}"
         number += 1
 
 
-def _columns(data: bpy.types.ID, prefix: str, number: int) -> npt.NDArray[np.float32]:
-    """[N, number] float32 of numbered FLOAT attributes."""
-    out = np.empty((count(data), number), np.float32)
-    for k in range(number):
-        out[:, k] = _get(data, f"{prefix}{k}", "FLOAT")
-    return out
+def _stacked(columns: Mapping[str, Array], prefix: str) -> Array:
+    """[N, C] of numbered columns [N]."""
+    parts = [columns[name] for name in _numbered(columns, prefix)]
+    return np.stack(parts, axis=1) if parts else np.zeros((len(columns["position"]), 0), np.float32)
 
 
 def _get(data: bpy.types.ID, name: str, kind: str) -> Array:

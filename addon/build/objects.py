@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,10 @@ from mathutils import Matrix
 from ...core.errors import InvalidInput
 from ...core.labels import UNLABELLED, label_colour
 from ...core.scene import SemanticScene
+from ..jobs import Step, in_thread, run_to_end
 from . import attributes, nodes
 from .materials import MATERIAL_NAME, SHOW_MODES, ensure_material, linear
-from .points import new_clouds
+from .points import cloud_steps, find_cloud, half_made
 from .trees import STAMP
 
 RESULT, CLASS, TITLE = "splatonym_result", "splatonym_class", "splatonym_title"
@@ -68,11 +69,39 @@ def build_scene(
 
     in_world: the points lie where they are meant to be, whatever transforms the result's objects have now: these are cleared.
     """
-    scene.gaussians.validate()
-    result_id = result_id or scene.name or "Splatonym"
-    table, parts = _partition(scene)
-    clouds = new_clouds([(name, attributes.part(table, start, stop)) for name, start, stop in parts])
+    return run_to_end(build_steps(target, scene, result_id=result_id, in_world=in_world))
 
+
+def build_steps(
+    target: bpy.types.Scene, scene: SemanticScene, *, result_id: str | None = None, in_world: bool = False
+) -> Generator[Step, None, Result]:
+    """As `build_scene`, in short steps: points first, beside what is there; then, in the last step, they take their place."""
+    place, text = target.name, f"{len(scene.gaussians):,} Gaussians"
+    result_id = result_id or scene.name or "Splatonym"
+
+    def prepared() -> tuple[attributes.Table, list[tuple[str, int, int]]]:
+        scene.gaussians.validate()
+        return _partition(scene)
+
+    table, parts = yield from in_thread(prepared, Step("Import", 0.0, text))
+    tables = [attributes.part(table, start, stop) for _, start, stop in parts]
+    with half_made() as names:
+        for fraction in cloud_steps(tables, names):
+            yield Step("Import", fraction, text)
+        if place not in bpy.data.scenes:
+            raise InvalidInput(f"The scene '{place}' went away.", "Do not undo or open a file meanwhile; then try again.")
+        clouds = [find_cloud(name) for name in names]
+        return _put(bpy.data.scenes[place], scene, result_id, list(zip(parts, clouds, strict=True)), in_world)
+
+
+def _put(
+    target: bpy.types.Scene,
+    scene: SemanticScene,
+    result_id: str,
+    parts: list[tuple[tuple[str, int, int], bpy.types.PointCloud]],
+    in_world: bool,
+) -> Result:
+    """Give points that are made their place in the result's collections: nothing here takes long, whatever their number."""
     collection = find_collection(target, result_id)
     if collection is None:
         collection = bpy.data.collections.new("Splatonym")
@@ -90,7 +119,7 @@ def build_scene(
     show, fast = get_show(collection), len(scene.gaussians) > FAST_ABOVE
     groups = {group.get(CLASS): group for group in reversed(_class_collections(collection))}
     kept = set()
-    for (name, start, stop), cloud in zip(parts, clouds, strict=True):
+    for (name, start, stop), cloud in parts:
         group = groups.get(name) or _new_group(collection, name)
         _title(group, f"{name} ({stop - start:,})")
         kept.add(_place(group, name, cloud, fast))
@@ -158,6 +187,14 @@ def remove_unused() -> None:
 def find_results(target: bpy.types.Scene) -> list[Result]:
     """The results in a scene, in the outliner's order."""
     return [describe(c) for c in target.collection.children_recursive if RESULT in c]
+
+
+def found_again(result: Result) -> Result:
+    """A result as it is now, after steps between which people may undo; one that is gone raises InvalidInput."""
+    collection = next((c for c in bpy.data.collections if c.get(RESULT) == result.id), None)
+    if collection is None:
+        raise InvalidInput(f"The result '{result.name}' went away.", "Do not remove it meanwhile; then try again.")
+    return describe(collection)
 
 
 def find_collection(target: bpy.types.Scene, result_id: str) -> bpy.types.Collection | None:
@@ -255,6 +292,7 @@ def _place(group: bpy.types.Collection, name: str, cloud: bpy.types.PointCloud, 
     item = next((o for o in point_objects(group) if o.type == "POINTCLOUD"), None)  # not one that was converted to a mesh
     if item is None:
         item = bpy.data.objects.new(name, cloud)
+        cloud.name = name
         red, green, blue = (linear(channel / 255) for channel in label_colour(name))
         item.color = (red, green, blue, 1.0)
         item[CLASS] = name

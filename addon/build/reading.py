@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from ...core.gaussians import GaussianArrays
 from ...core.labels import UNLABELLED, LabelMap
 from ...core.scene import SemanticScene
 from ...core.views import Instance
+from ..jobs import Step, in_thread, run_to_end
 from . import attributes
 from .objects import CODEBOOK, INSTANCES, LABELS, SCENE_NAME, SYNONYMS, point_objects
 
@@ -31,20 +32,53 @@ FloatArray = npt.NDArray[np.floating]
 
 def read_gaussians(collection: bpy.types.Collection) -> SemanticScene:
     """The labelled scene that a result's collection holds."""
-    parts = [transformed(attributes.decode(o.data), o.matrix_world) for o in point_objects(collection)]
+    return run_to_end(read_steps(collection))
+
+
+def read_steps(collection: bpy.types.Collection) -> Generator[Step, None, SemanticScene]:
+    """As `read_gaussians`, in short steps; a collection or points that go away meanwhile raise InvalidInput."""
+    name = collection.name
+    items = [(item.name, np.array(item.matrix_world)) for item in point_objects(collection)]
+    columns: list[dict[str, attributes.Array]] = []
+    for place, (item, _) in enumerate(items):
+        columns.append({})
+        for key in attributes.stored(_found(item).data):
+            yield Step("Read", place / len(items), name)
+            columns[-1][key] = attributes.column(_found(item).data, key)
+    if name not in bpy.data.collections:
+        raise InvalidInput(f"'{name}' was removed or renamed while it was read.", "Try again.")
+    collection = bpy.data.collections[name]
     labels, instances = stored_names(collection)
-    gaussians = joined(parts, labels.unlabelled)
+    block, title = collection.get(CODEBOOK), str(collection.get(SCENE_NAME, name))
+
+    def assembled() -> SemanticScene:
+        named = zip(columns, items, strict=True)
+        parts = [transformed(attributes.decoded(found, item), matrix) for found, (item, matrix) in named]
+        gaussians = joined(parts, labels.unlabelled)
+        _check_labels(gaussians, labels, name)
+        codebook = _codebook(block, name) if gaussians.words is not None and block is not None else None
+        scene = SemanticScene(title, gaussians, labels, instances, codebook)
+        scene.validate_words()
+        return scene
+
+    return (yield from in_thread(assembled, Step("Read", 1.0, name)))
+
+
+def _found(name: str) -> bpy.types.Object:
+    item = bpy.data.objects.get(name)
+    if item is None or not attributes.is_points(item.data):
+        raise InvalidInput(f"The points of '{name}' were removed or renamed while they were read.", "Try again.")
+    return item
+
+
+def _check_labels(gaussians: GaussianArrays, labels: LabelMap, name: str) -> None:
     if gaussians.label is not None and len(gaussians):
         low, high = int(gaussians.label.min()), int(gaussians.label.max())
         if low < 0 or high >= len(labels):
             raise InvalidInput(
-                f"'{collection.name}' has a point of class {low if low < 0 else high}, but {len(labels)} classes.",
+                f"'{name}' has a point of class {low if low < 0 else high}, but {len(labels)} classes.",
                 f"The attribute '{attributes.CLASS}' holds numbers from 0 to {len(labels) - 1}.",
             )
-    codebook = _codebook(collection) if gaussians.words is not None else None
-    scene = SemanticScene(str(collection.get(SCENE_NAME, collection.name)), gaussians, labels, instances, codebook)
-    scene.validate_words()
-    return scene
 
 
 def stored_names(collection: bpy.types.Collection) -> tuple[LabelMap, dict[int, Instance]]:
@@ -62,18 +96,15 @@ def joined_column(items: Sequence[bpy.types.Object], name: str) -> npt.NDArray[n
     return np.concatenate([*filled, np.zeros(0, np.int32)])
 
 
-def _codebook(collection: bpy.types.Collection) -> Codebook | None:
+def _codebook(block: object, name: str) -> Codebook:
     """What the points' words are, as the result's collection keeps it."""
-    block = collection.get(CODEBOOK)
-    if block is None:
-        return None
     try:
-        whole = base64.b64decode(block, validate=True)
+        whole = base64.b64decode(block, validate=True)  # type: ignore[arg-type]  # of another type: a TypeError
     except (TypeError, ValueError) as error:
         raise InvalidInput(
-            f"The custom property '{CODEBOOK}' of '{collection.name}' is damaged: {error}.", "Describe the result again."
+            f"The custom property '{CODEBOOK}' of '{name}' is damaged: {error}.", "Describe the result again."
         ) from error
-    return Codebook.from_bytes(whole, f"The codebook of '{collection.name}'")
+    return Codebook.from_bytes(whole, f"The codebook of '{name}'")
 
 
 def transformed(g: GaussianArrays, matrix: npt.ArrayLike) -> GaussianArrays:

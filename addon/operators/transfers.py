@@ -8,9 +8,10 @@ import bpy
 
 from ...core.errors import InvalidInput, SplatonymError
 from .. import jobs, transfer
-from ..asking import chosen_points
+from ..answers import chosen_points, last_answer
 from ..build import find_results
-from ..build.reading import read_gaussians
+from ..build.reading import read_steps
+from ..classes import active_result
 from .base import ResultOperator
 
 SEPARATIONS = [
@@ -166,6 +167,7 @@ class SPLATONYM_OT_rename_objects(MeshOperator, bpy.types.Operator):
 class SPLATONYM_OT_what_is_this(MeshOperator, bpy.types.Operator):
     """Say what the selected objects are called in a result, with the share of each class"""
 
+    place = "classes"
     bl_idname = "splatonym.what_is_this"
     bl_label = "What Is This Called?"
     bl_options = {"REGISTER"}  # nothing changes, so there is nothing to undo
@@ -188,14 +190,19 @@ def _answer(called: transfer.Called) -> str:
 
 def _class_names(self: Any, context: bpy.types.Context, typed: str) -> list[str]:
     """Proposals for a class's name: the classes that occur."""
-    results = find_results(context.scene)
-    mine = [result for result in results if self.result in (result.id, result.name)] or results[-1:]
-    return [item.name for result in mine for item in result.classes if typed.casefold() in item.name.casefold()]
+    active = active_result(context.scene)
+    mine = (
+        [result for result in find_results(context.scene) if self.result in (result.id, result.name)]
+        if self.result
+        else [active]
+    )
+    return [item.name for result in mine if result for item in result.classes if typed.casefold() in item.name.casefold()]
 
 
 class SPLATONYM_OT_select_class(Selecting, bpy.types.Operator):
     """Select the objects that are of a class, or one thing: those most of whose Gaussians are"""
 
+    place = "classes"
     bl_idname = "splatonym.select_class"
     bl_label = "Select Objects of Class"
     bl_options = {"REGISTER", "UNDO"}
@@ -219,7 +226,7 @@ class SPLATONYM_OT_select_class(Selecting, bpy.types.Operator):
 
 
 def _select_class(context: bpy.types.Context, result: Any, name: str, instance: int) -> Generator[jobs.Step, None, Any]:
-    scene = transfer.read_labelled(result)
+    scene = yield from transfer.read_labelled(result)
     if instance:
         return f"Instance {instance}", (yield from transfer.meant(context, scene, transfer.of_instance(scene, instance)))
     name = scene.labels.names[transfer.find_class(scene, name)]
@@ -229,6 +236,7 @@ def _select_class(context: bpy.types.Context, result: Any, name: str, instance: 
 class SPLATONYM_OT_select_similar(Selecting, bpy.types.Operator):
     """Select all objects that are of the same class as the active one"""
 
+    place = "classes"
     bl_idname = "splatonym.select_similar"
     bl_label = "Select Similar Objects"
     bl_options = {"REGISTER", "UNDO"}
@@ -243,6 +251,7 @@ class SPLATONYM_OT_select_similar(Selecting, bpy.types.Operator):
 class SPLATONYM_OT_select_answer(Selecting, bpy.types.Operator):
     """Select the objects that the last question meant: those most of whose Gaussians it chose"""
 
+    place = "ask"
     bl_idname = "splatonym.select_answer"
     bl_label = "Select Objects of Answer"
     bl_options = {"REGISTER", "UNDO"}
@@ -253,7 +262,36 @@ class SPLATONYM_OT_select_answer(Selecting, bpy.types.Operator):
 
 def _select_answer(context: bpy.types.Context, result: Any) -> Generator[jobs.Step, None, tuple[str, list[str]]]:
     chosen = chosen_points(result)
-    return "Last question", (yield from transfer.meant(context, read_gaussians(result.collection), chosen))
+    scene = yield from read_steps(result.collection)
+    return "Last question", (yield from transfer.meant(context, scene, chosen))
+
+
+class SPLATONYM_OT_answer_to_collection(MeshOperator, bpy.types.Operator):
+    """Put the objects that the last question meant into a collection of their own, as well as where they are"""
+
+    place = "ask"
+    bl_idname = "splatonym.answer_to_collection"
+    bl_label = "Answer to Collection"
+    bl_options = {"REGISTER", "UNDO"}
+
+    name: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="Name", description="Name of the collection; empty means the question", options={"SKIP_SAVE"}
+    )
+
+    def begin(self, context: bpy.types.Context) -> jobs.Work:
+        return _select_answer(context, self.chosen(context))
+
+    def done(self, context: bpy.types.Context, outcome: tuple[str, list[str]]) -> str:
+        names = outcome[1]
+        if not names:
+            return "The last question meant no object, so there is nothing to group."
+        found = last_answer(self.chosen(context))
+        group = bpy.data.collections.new(self.name.strip() or (found.text if found else "Answer"))
+        context.scene.collection.children.link(group)
+        for name in names:
+            group.objects.link(bpy.data.objects[name])
+        transfer.select(context, names)
+        return f"The collection '{group.name}' holds {_number(len(names), 'object')}: {_listed(names)}"
 
 
 CLASSES = (
@@ -264,4 +302,5 @@ CLASSES = (
     SPLATONYM_OT_select_class,
     SPLATONYM_OT_select_similar,
     SPLATONYM_OT_select_answer,
+    SPLATONYM_OT_answer_to_collection,
 )

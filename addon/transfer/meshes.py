@@ -91,7 +91,7 @@ def labels_to_meshes(
         mesh = find(context, name).data
         _check_free(mesh)
         users.setdefault(mesh.name, []).append(name)
-    scene = read_labelled(result)
+    scene = yield from read_labelled(result)
     nearby = yield from Nearby.of(scene.gaussians)
 
     found: list[_FaceLabels] = []

@@ -24,7 +24,7 @@ from ...core.voting import (
     grid_cells,
     typical_spacing,
 )
-from ..build import Result, read_gaussians
+from ..build import Result, read_steps
 from ..jobs import Step
 
 _PLANTED = 100_000
@@ -89,13 +89,14 @@ class Nearby:
         return self.cells[np.searchsorted(self.cells, cells).clip(max=len(self.cells) - 1)] == cells
 
 
-def read_labelled(result: Result) -> SemanticScene:
+def read_labelled(result: Result) -> Generator[Step, None, SemanticScene]:
     """A result's scene; one without Gaussians or without labels raises InvalidInput."""
-    scene = read_gaussians(result.collection)
+    name = result.name
+    scene = yield from read_steps(result.collection)
     if not len(scene.gaussians):
-        raise InvalidInput(f"The result '{result.name}' has no Gaussians.", "Predict again, or choose another result.")
+        raise InvalidInput(f"The result '{name}' has no Gaussians.", "Predict again, or choose another result.")
     if scene.gaussians.label is None:
-        raise InvalidInput(f"The Gaussians of '{result.name}' have no classes.", "Label them first.")
+        raise InvalidInput(f"The Gaussians of '{name}' have no classes.", "Label them first.")
     return scene
 
 

@@ -96,7 +96,7 @@ def shares(looked: Looked, values: Numbers, number: int) -> npt.NDArray[np.float
 
 def what_is(context: bpy.types.Context, result: Result, *, selected: bool = True) -> Generator[Step, None, list[Called]]:
     """What objects are called, those among the result's own points as well."""
-    scene = read_labelled(result)
+    scene = yield from read_labelled(result)
     own = _looked_points(result, context.selected_objects if selected else [])
     names = [] if own and not _others(context) else choose_objects(context, selected).names
     looked = own + (yield from look(context, scene, names)) if names else own
@@ -111,7 +111,7 @@ def preview_names(
     only_unnamed: leave alone what has a name that says something. least: the share of its Gaussians that must say what an
     object is. Objects from libraries keep their names.
     """
-    scene = read_labelled(result)
+    scene = yield from read_labelled(result)
     mine = [find(context, name) for name in choose_objects(context, selected).names]
     names = [o.name for o in mine if o.library is None and not (only_unnamed and not is_unnamed(o.name, scene.labels))]
     looked = yield from look(context, scene, names)
@@ -173,7 +173,7 @@ def meant(context: bpy.types.Context, scene: SemanticScene, chosen: npt.NDArray[
 
 def similar(context: bpy.types.Context, result: Result) -> Generator[Step, None, tuple[str, list[str]]]:
     """The class of the active object, and the visible objects that most of their Gaussians say are of it."""
-    scene = read_labelled(result)
+    scene = yield from read_labelled(result)
     active = context.view_layer.objects.active
     if active is None:
         raise InvalidInput("There is no active object.", "Click one.")

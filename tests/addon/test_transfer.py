@@ -404,7 +404,7 @@ def test_somebody_elses_attribute_is_kept(kind):
 
 def test_the_nearest_are_found_and_far_points_are_not_asked():
     item = add("cube", "Cube")
-    scene = transfer.read_labelled(result_of(points_on(item, CHAIR)))
+    scene = jobs.run_to_end(transfer.read_labelled(result_of(points_on(item, CHAIR))))
     means = scene.gaussians.means
     asked = jobs.run_to_end(nearby.Nearby.of(scene.gaussians))
     points = np.random.default_rng(0).uniform(-1, 1, (500, 3)).astype(np.float32)
@@ -582,14 +582,14 @@ def test_cancel_at_every_step_leaves_everything_as_it_was(monkeypatch):
     result = result_of(points_on(one, CHAIR), points_on(other, TABLE))
     options = TransferOptions(False, True, True, True, "CLASS")
     before, file = (state(one), state(other)), blocks()
-    steps = list(labels_to_meshes(bpy.context, result, options))
+    steps = [step for step in labels_to_meshes(bpy.context, result, options) if not step.waiting]
     assert len(steps) > 5 and all(0 <= step.fraction <= 1 for step in steps)
     assert state(one) != before[0]
     remove_labels(bpy.context, False)
     for stop in range(len(steps)):
         work = labels_to_meshes(bpy.context, result, options)
         for _ in range(stop + 1):
-            next(work)
+            next(step for step in work if not step.waiting)
         work.close()
         assert (state(one), state(other)) == before and blocks() == file
 
@@ -800,7 +800,7 @@ def test_objects_are_selected_by_class_instance_likeness_and_answer(addon):
     addon.select_similar()
     assert selected() == ["geometry_0"]
 
-    x = transfer.read_labelled(result).gaussians.means[:, 0]
+    x = jobs.run_to_end(transfer.read_labelled(result)).gaussians.means[:, 0]
     chosen = (x > 2.7) & (x < 6.2)  # most of two of them
     set_answer(result.collection, chosen.astype(np.float32), chosen)
     addon.select_answer()
@@ -837,7 +837,7 @@ def test_bad_input_is_said(addon):
 
 def test_instances_of_a_result_without_any():
     item = add("cube", "Cube")
-    scene = transfer.read_labelled(result_of(points_on(item, CHAIR), with_instances=False))
+    scene = jobs.run_to_end(transfer.read_labelled(result_of(points_on(item, CHAIR), with_instances=False)))
     with pytest.raises(NotAvailable, match="no instance 1 in the result"):
         transfer.of_instance(scene, 1)
 
