@@ -28,7 +28,7 @@ import numpy as np
 
 from ...core.errors import NotAvailable, SplatonymError
 from ...core.views import View
-from .cameras import Shot
+from .cameras import Seen, Shot
 from .exchange import (
     COPY,
     DONE,
@@ -187,19 +187,27 @@ def _clear(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 def _request(context: bpy.types.Context, shots: Iterable[Shot], settings: CaptureSettings) -> Request:
     scene = context.scene
+    context.view_layer.update()
     cycles = bpy.context.preferences.addons.get("cycles")
     on_gpu = cycles is not None and getattr(scene, "cycles", None) is not None and scene.cycles.device == "GPU"
     return Request(
         scene=scene.name,
         layer=context.view_layer.name,
-        shots=tuple(
-            ApartShot(s.camera.name, s.camera.library.name if s.camera.library else "", s.frame, s.name) for s in shots
-        ),
+        shots=tuple(_apart_shot(shot, context) for shot in shots),
         settings=settings,
         scripts=not bpy.app.autoexec_fail,
         devices=tuple(d.id for d in cycles.preferences.devices if d.use) if on_gpu else None,
         device_kind=cycles.preferences.compute_device_type if on_gpu else "NONE",
     )
+
+
+def _apart_shot(shot: Shot, context: bpy.types.Context) -> ApartShot:
+    library = shot.camera.library.name if shot.camera.library else ""
+    named = ApartShot(shot.camera.name, library, shot.frame, shot.name)
+    if shot.frame != context.scene.frame_current:
+        return named
+    seen = Seen.of(shot.camera.evaluated_get(context.view_layer.depsgraph))
+    return replace(named, matrix=seen.matrix_world, lens=vars(seen.data))
 
 
 def _painted(folder: Path) -> Iterator[Painted]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -33,12 +34,30 @@ _LENS_PROPERTIES = (
 
 
 @dataclass(frozen=True)
+class Seen:
+    """An evaluated camera as plain values: what `upright`, `read_camera` and `copy_lens` look at."""
+
+    name: str
+    matrix_world: tuple[tuple[float, ...], ...]
+    data: SimpleNamespace
+
+    @classmethod
+    def of(cls, camera: bpy.types.Object) -> Seen:
+        rows = tuple(tuple(row) for row in camera.matrix_world)
+        return cls(camera.name, rows, SimpleNamespace(**{name: getattr(camera.data, name) for name in _LENS_PROPERTIES}))
+
+
+@dataclass(frozen=True)
 class Shot:
-    """A camera at a frame; `name` is what the view is called."""
+    """A camera at a frame; `name` is what the view is called.
+
+    seen: what the camera is at that frame, where this was looked up already; else it is looked up when the shot is rendered.
+    """
 
     camera: bpy.types.Object
     frame: int
     name: str
+    seen: Seen | None = None
 
 
 def choose_cameras(context: bpy.types.Context, source: str = "SELECTED", *, names: Sequence[str] = ()) -> list[Shot]:
@@ -95,7 +114,7 @@ def check_pinhole(camera: bpy.types.Object) -> None:
         )
 
 
-def read_camera(camera: bpy.types.Object, width: int, height: int, scene: bpy.types.Scene) -> Camera:
+def read_camera(camera: bpy.types.Object | Seen, width: int, height: int, scene: bpy.types.Scene) -> Camera:
     """An evaluated camera object as a Camera that renders `width` x `height` pixels with the scene's pixel aspect."""
     lens = camera.data
     perspective = lens.type == "PERSP"
@@ -116,7 +135,7 @@ def read_camera(camera: bpy.types.Object, width: int, height: int, scene: bpy.ty
     return Camera(width, height, K, pose, "perspective" if perspective else "orthographic")
 
 
-def upright(camera: bpy.types.Object) -> npt.NDArray[np.float64]:
+def upright(camera: bpy.types.Object | Seen) -> npt.NDArray[np.float64]:
     """[4, 4] float64 camera-to-world, Blender's axes: a rotation that keeps its view direction and its up."""
     matrix = np.array(camera.matrix_world, dtype=np.float64)
     back, up = matrix[:3, 2], matrix[:3, 1]
@@ -134,7 +153,7 @@ def upright(camera: bpy.types.Object) -> npt.NDArray[np.float64]:
     return pose
 
 
-def copy_lens(target: bpy.types.Camera, source: bpy.types.Camera) -> None:
+def copy_lens(target: bpy.types.Camera, source: bpy.types.Camera | SimpleNamespace) -> None:
     """Everything of a pinhole that moves a pixel; depth of field, which blurs it, stays out."""
     for name in _LENS_PROPERTIES:
         setattr(target, name, getattr(source, name))

@@ -30,12 +30,18 @@ COPY, REQUEST, DONE, FAILURE, LOG = "copy.blend", "request.json", "done.tensors"
 
 @dataclass(frozen=True)
 class ApartShot:
-    """A shot by names: what a camera is called in the copy, and in which library's file, if it is linked."""
+    """A shot by names: what a camera is called in the copy, and in which library, if it is linked.
+
+    matrix, lens: what the camera is now, for a shot of the current frame. Opening the copy evaluates its animation anew, so a camera that was
+    moved and not keyed would be elsewhere.
+    """
 
     camera: str
     library: str
     frame: int
     name: str
+    matrix: tuple[tuple[float, ...], ...] | None = None
+    lens: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from ...core.errors import InvalidFile, InvalidInput, SplatonymError
-from .cameras import Shot
+from .cameras import Seen, Shot
 from .exchange import COPY, REQUEST, ApartShot, Painted, Request, read_request, write_done, write_failure, write_view
 from .session import CaptureSession
 
@@ -25,7 +25,7 @@ def serve(folder: Path) -> None:
         _open(folder, request)
         scene = bpy.data.scenes[request.scene]
         context = SimpleNamespace(scene=scene, view_layer=scene.view_layers[request.layer])
-        shots = [Shot(_camera(shot), shot.frame, shot.name) for shot in request.shots]
+        shots = [Shot(_camera(shot), shot.frame, shot.name, _seen(shot)) for shot in request.shots]
         with CaptureSession(context, request.settings) as session:
             for place, shot in enumerate(shots):
                 write_view(folder, place, session.render(shot))
@@ -79,3 +79,7 @@ def _camera(shot: ApartShot) -> bpy.types.Object:
         if thing.name == shot.camera and (thing.library.name if thing.library else "") == shot.library:
             return thing
     raise InvalidInput(f"The camera of '{shot.name}' went away before it was rendered.", "Choose cameras again.")
+
+
+def _seen(shot: ApartShot) -> Seen | None:
+    return Seen(shot.camera, shot.matrix, SimpleNamespace(**shot.lens)) if shot.matrix and shot.lens else None

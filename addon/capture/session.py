@@ -176,7 +176,7 @@ class CaptureSession:
         check_pinhole(shot.camera)
         if shot.frame != scene.frame_current:
             scene.frame_set(shot.frame)
-        seen = shot.camera.evaluated_get(_evaluated(shot.frame, own_layer, stage))
+        seen = shot.seen or shot.camera.evaluated_get(_evaluated(shot.frame, own_layer, stage))
         copy_lens(scene.camera.data, seen.data)
         scene.camera.matrix_world = Matrix(upright(seen).tolist())
         camera = read_camera(seen, *self._size, scene)
