@@ -7,12 +7,16 @@ import sys
 
 import bpy
 
-from . import command, connection, demo, jobs, operators, panels, preferences, properties
+from . import command, connection, demo, jobs, live, operators, output, panels, preferences, properties
+from .classes import registration as class_properties
 
 _CLASSES = (
     preferences.SplatonymPreferences,
     properties.SplatonymSettings,
     properties.SplatonymQuestion,
+    live.SplatonymLive,
+    output.SplatonymRename,
+    output.SplatonymOutput,
     *operators.CLASSES,
     *panels.CLASSES,
 )
@@ -24,19 +28,29 @@ def register() -> None:
         bpy.utils.register_class(cls)
     bpy.types.Scene.splatonym = bpy.props.PointerProperty(type=properties.SplatonymSettings)
     bpy.types.Scene.splatonym_question = bpy.props.PointerProperty(type=properties.SplatonymQuestion)
+    bpy.types.Scene.splatonym_live = bpy.props.PointerProperty(type=live.SplatonymLive)
+    bpy.types.Scene.splatonym_output = bpy.props.PointerProperty(type=output.SplatonymOutput)
     bpy.types.Collection.splatonym_show = properties.show_property()
+    class_properties.register()
+    panels.register()
     jobs.register()
     demo.register()
+    live.register()
     command.register()
 
 
 def unregister() -> None:
     """End the job and the server, and take everything back."""
     command.unregister()
+    live.unregister()
     jobs.unregister()
     demo.unregister()
     connection.close()
+    panels.unregister()
+    class_properties.unregister()
     del bpy.types.Collection.splatonym_show
+    del bpy.types.Scene.splatonym_output
+    del bpy.types.Scene.splatonym_live
     del bpy.types.Scene.splatonym_question
     del bpy.types.Scene.splatonym
     for cls in reversed(_CLASSES):

@@ -5,6 +5,15 @@ Operators gather their settings, call one plain function, and report. A property
 (No postponed annotations here: Blender reads properties from the annotations' values.)
 """
 
-from . import names, plans, results, setup, transfers
+from . import classes, live, names, output, plans, results, setup, transfers
 
-CLASSES = (*setup.CLASSES, *results.CLASSES, *names.CLASSES, *plans.CLASSES, *transfers.CLASSES)
+CLASSES = (
+    *setup.CLASSES,
+    *live.CLASSES,
+    *results.CLASSES,
+    *classes.CLASSES,
+    *names.CLASSES,
+    *plans.CLASSES,
+    *transfers.CLASSES,
+    *output.CLASSES,
+)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the operators share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import bpy
@@ -8,38 +9,58 @@ import bpy
 from ...core.errors import InvalidInput, SplatonymError
 from .. import jobs, properties
 from ..build import Result, find_results
+from ..classes.active import active_result, has_results
 
 
-def copied(name: str) -> Any:
-    """The definition of a panel setting, to be an operator's property too."""
-    return properties.SplatonymSettings.__annotations__[name]
+def copied(name: str, group: type = properties.SplatonymSettings) -> Any:
+    """The definition of a panel setting, to be an operator's property too.
+
+    It is not remembered from call to call: where it is not given, the panel's value of that moment counts. Nothing follows a change of it.
+    """
+    setting = group.__annotations__[name]
+    keywords = {word: value for word, value in setting.keywords.items() if word != "update"}
+    return setting.function(**{**keywords, "options": {"SKIP_SAVE"}})
+
+
+def settled(operator: bpy.types.Operator, settings: bpy.types.PropertyGroup, names: Iterable[str]) -> dict[str, Any]:
+    """The values of an operator's properties: those that were given, else the panel's.
+
+    The panel's are set on the operator, so that its line in the Info log, run again, does the same whatever the panel says by then.
+    """
+    for name in names:
+        if not operator.properties.is_property_set(name):
+            setattr(operator, name, getattr(settings, name))
+    return {name: getattr(operator, name) for name in names}
 
 
 class ResultOperator:
-    """An operator on one result: the one named, else the last in the outliner."""
+    """An operator on one result: the one named, else the one that is marked in the panel, else the last in the outliner."""
 
     place = "output"
     """The panel where errors are told; see jobs.ModalWork."""
 
     result: bpy.props.StringProperty(  # type: ignore[valid-type]
-        name="Result", description="Name or id of the result; empty means the last one", options={"SKIP_SAVE"}
+        name="Result", description="Name or id of the result; empty means the active one", options={"SKIP_SAVE"}
     )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not find_results(context.scene):
+        if context.scene is None or not has_results(context.scene):
             cls.poll_message_set("There is no result yet; predict first")
             return False
         return not jobs.state.running
 
     def chosen(self, context: bpy.types.Context) -> Result:
-        results = find_results(context.scene)
-        if not results:
-            raise InvalidInput("There is no result yet.", "Predict first.")
         if not self.result:
-            return results[-1]
+            active = active_result(context.scene)
+            if active is None:
+                raise InvalidInput("There is no result yet.", "Predict first.")
+            self.result = active.name  # so that the Info log's line means the same result when it is run again
+            return active
+        results = find_results(context.scene)
         for result in results:
             if self.result in (result.id, result.name):
+                self.result = result.name  # an id is another one in another session
                 return result
         raise InvalidInput(f"There is no result '{self.result}'.", f"Results: {', '.join(r.name for r in results)}.")
 

@@ -12,7 +12,7 @@ from .. import jobs
 from ..build import read_gaussians, remove_result
 from ..labelling import LabelOptions, Outcome, label_cameras
 from ..pictures import PICTURES, render_result
-from .base import ResultOperator, copied
+from .base import ResultOperator, copied, settled
 
 SETTINGS = (
     "result_name", "camera_source", "resolution", "samples", "engine", "predictor", "use_depth", "label_source", "label_set",
@@ -37,9 +37,7 @@ class SPLATONYM_OT_predict(jobs.ModalWork, bpy.types.Operator):
         return context.scene is not None
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
-        settings = context.scene.splatonym
-        chosen = {name: getattr(self if self.properties.is_property_set(name) else settings, name) for name in SETTINGS}
-        return label_cameras(context, LabelOptions(**chosen))
+        return label_cameras(context, LabelOptions(**settled(self, context.scene.splatonym, SETTINGS)))
 
     def done(self, context: bpy.types.Context, outcome: Outcome) -> str:
         count, classes = len(outcome.scene.gaussians), len(outcome.scene.counts())
