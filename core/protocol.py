@@ -347,6 +347,7 @@ def unpack_pictures(cameras: Sequence[Camera], arrays: Arrays) -> list[Pictures]
 
 SHOWS = ("COLOUR", "CLASS", "INSTANCE", "DEPTH", "CONFIDENCE", "ANSWER")
 """What `look` can show."""
+EVERY_MOST = 16
 _RED, _GREEN = 1 << 16, 1 << 8
 
 
@@ -355,7 +356,7 @@ class LookFields:
     """What `look` is asked for.
 
     near, far: planar depth between which Gaussians are drawn. exact: classes and instances as what shows most in a pixel; else their colours
-    are blended, which is faster.
+    are blended, which is faster. every: draw only every second Gaussian, say, and larger, which is faster still.
     """
 
     scene: str
@@ -364,6 +365,7 @@ class LookFields:
     exact: bool = False
     near: float = 0.01
     far: float = 1e10
+    every: int = 1
 
 
 def pack_look(fields: LookFields) -> dict[str, Any]:
@@ -375,6 +377,7 @@ def pack_look(fields: LookFields) -> dict[str, Any]:
         "exact": fields.exact,
         "near": fields.near,
         "far": fields.far,
+        "every": fields.every,
     }
 
 
@@ -383,7 +386,11 @@ def unpack_look(params: Fields) -> LookFields:
     show = take(params, "show", str, "COLOUR")
     if show not in SHOWS:
         raise InvalidInput(f"A look cannot show '{show[:80]}'.", f"Choose one of {', '.join(SHOWS)}.")
+    every = take(params, "every", int, 1)
+    if not 1 <= every <= EVERY_MOST:
+        raise InvalidInput(f"A look cannot draw every {every}th Gaussian.", f"Draw every 1st to {EVERY_MOST}th.")
     return LookFields(
+        every=every,
         scene=take(params, "scene", str),
         camera=unpack_camera(take(params, "camera", dict)),
         show=show,

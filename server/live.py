@@ -8,9 +8,9 @@ the readable twin of this, does. Everything else is the same in both.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from ..core.errors import NotAvailable
 from ..core.gaussians import SH_C0, GaussianArrays
 from ..core.heat import heat_colours
 from ..core.labels import label_colour
-from ..core.protocol import Array, LookFields, pack_texels
+from ..core.protocol import EVERY_MOST, Array, LookFields, pack_texels
 from ..core.scene import SemanticScene
 from .job import Job
 from .rasterize import choice
@@ -70,22 +70,23 @@ class _Prepared:
     def __init__(self, scene: SemanticScene) -> None:
         scene.gaussians.validate()  # once: prepare looks at the harmonics of each frame's Gaussians only
         self.scene = scene
-        self._columns: dict[str, Floats] = {}
-        flat = scene.gaussians.sh[:, :1] if scene.gaussians.sh.shape[1] > 1 else scene.gaussians.sh
-        self._plain: GaussianArrays = replace(scene.gaussians, sh=np.ascontiguousarray(flat))
-        """Without the harmonics, which only colour needs."""
+        self._columns: dict[tuple[str, int], Floats] = {}
+        self._thinned: dict[tuple[bool, int], GaussianArrays] = {}
 
     def take_scores(self, scores: Floats) -> None:
-        self._columns["ANSWER"] = np.ascontiguousarray(scores[:, None])
+        for every in range(1, EVERY_MOST + 1):
+            self._columns.pop(("ANSWER", every), None)
+        self._columns["ANSWER", 1] = np.ascontiguousarray(scores[:, None])
 
     def picture(self, asked: LookFields, backend: Backend, job: Job) -> Array:
-        show, own = asked.show, asked.show == "COLOUR" and self.scene.gaussians.sh.shape[1] > 1
+        show, every = asked.show, asked.every
+        own = show == "COLOUR" and self.scene.gaussians.sh.shape[1] > 1
         settings = RasterSettings(near=asked.near, far=asked.far)
-        frame = backend.prepare(self.scene.gaussians if own else self._plain, asked.camera, settings, job)
+        frame = backend.prepare(self._drawn(own, every), asked.camera, settings, job)
         if asked.exact and show in ("CLASS", "INSTANCE"):
-            out = frame.render(self._column("DEPTH"))
-            return pack_texels(self._exact(show, frame, out), _depth(out))
-        out = frame.render(None if own else self._column(show))
+            out = frame.render(self._column("DEPTH", every))
+            return pack_texels(self._exact(show, every, frame, out), _depth(out))
+        out = frame.render(None if own else self._column(show, every))
         shown = np.clip(out.features / np.maximum(out.alpha, COVERED)[..., None], 0, 1)
         depth = _depth(out)
         match show:
@@ -99,13 +100,28 @@ class _Prepared:
                 return pack_texels(np.rint(shown * np.float32(255)), depth)
         return pack_texels(colours, depth)
 
-    def _column(self, show: str) -> Floats:
+    def _drawn(self, own: bool, every: int) -> GaussianArrays:
+        """The Gaussians as they are drawn: every so manieth, so much larger that they cover the same surface.
+
+        own: with all their harmonics, which only their own colour needs.
+        """
+        if (own, every) not in self._thinned:
+            g = self.scene.gaussians
+            flat = g.sh if own else g.sh[:, :1]
+            parts = (g.means, g.quats, g.scales * np.float32(math.sqrt(every)) if every > 1 else g.scales, g.opacities, flat)
+            self._thinned[own, every] = GaussianArrays(*(np.ascontiguousarray(part[::every]) for part in parts))
+        return self._thinned[own, every]
+
+    def _column(self, show: str, every: int) -> Floats:
         """[N, C], what is blended."""
-        if show not in self._columns:
-            if show == "ANSWER":
+        if (show, every) not in self._columns:
+            if every > 1:
+                self._columns[show, every] = np.ascontiguousarray(self._column(show, 1)[::every])
+            elif show == "ANSWER":
                 raise NotAvailable("Nothing has been asked of this scene.", "Send the scores of the last question.")
-            self._columns[show] = np.ascontiguousarray(self._made(show), np.float32)
-        return self._columns[show]
+            else:
+                self._columns[show, 1] = np.ascontiguousarray(self._made(show), np.float32)
+        return self._columns[show, every]
 
     def _made(self, show: str) -> npt.NDArray[np.floating]:
         g = self.scene.gaussians
@@ -131,10 +147,10 @@ class _Prepared:
         instance = g.instance if g.instance is not None else np.zeros(len(g), np.int32)
         return instance, lambda number: label_colour(f"instance {number}") if number else NO_INSTANCE
 
-    def _exact(self, show: str, frame: Frame, out: RenderOutput) -> npt.NDArray[np.uint8]:
+    def _exact(self, show: str, every: int, frame: Frame, out: RenderOutput) -> npt.NDArray[np.uint8]:
         """[H, W, 3] the colour of what shows most in each pixel."""
         numbers, colour = self._numbers(show)
-        most, _ = class_map(frame, numbers, alpha=out.alpha)
+        most, _ = class_map(frame, numbers[::every], alpha=out.alpha)
         known, place = np.unique(most, return_inverse=True)
         table = np.array([colour(int(number)) if number >= 0 else (0, 0, 0) for number in known], np.uint8).reshape(-1, 3)
         return table[place.reshape(most.shape)]

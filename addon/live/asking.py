@@ -23,12 +23,15 @@ PATIENCE_SECONDS = 0.4
 """At rest, a full picture that would take longer than this is led up to by smaller ones."""
 REST_SECONDS = 0.15
 """A view that has not moved for so long is at rest."""
-LEAST_SCALE = 0.2
+LADDER = ((1.0, 1), (0.7, 1), (0.5, 1), (0.5, 2), (0.35, 2), (0.35, 4), (0.25, 4), (0.25, 8), (0.2, 16))
+"""(scale, every) of a moving view's pictures, from the finest to the quickest: of the region's size, and of the Gaussians one in so many."""
 PIXELS_MOST = 2_000_000
 """Of one picture; a larger region is shown a smaller picture, so that the main thread never moves more than this at once."""
 EXACT_SHOWS = ("CLASS", "INSTANCE")
 """What is shown more exactly at rest; see core.protocol.LookFields."""
 
+Quality = tuple[float, int, bool]
+"""(scale, every, exact) of a picture; see LADDER and LookFields."""
 Submit = Callable[[LookFields], Call]
 
 
@@ -45,26 +48,37 @@ class Wanted:
 class Picture:
     """An answer: texels [h, w, 2] of core.protocol.pack_texels, for what was wanted then, at a scale of the region's size.
 
-    seconds: that the server took for it.
+    every: see LookFields. seconds: that the server took for it.
     """
 
     texels: npt.NDArray[np.float32]
     wanted: Wanted
     scale: float
+    every: int
     exact: bool
     seconds: float
 
 
 class Pace:
-    """The scale at which a moving view's pictures come in time, learnt from how long they take."""
+    """The rung of LADDER at which a moving view's pictures come in time, learnt from how long they take."""
 
     def __init__(self) -> None:
-        self.scale = 0.5
+        self.rung = 2
+
+    @property
+    def scale(self) -> float:
+        return LADDER[self.rung][0]
+
+    @property
+    def every(self) -> int:
+        return LADDER[self.rung][1]
 
     def took(self, seconds: float) -> None:
-        """A moving view's picture at this scale took so many seconds of the server. Not all of the way at once: times jump about."""
-        change = math.sqrt(WANTED_SECONDS / max(seconds, 1e-4))
-        self.scale = min(1.0, max(LEAST_SCALE, self.scale * min(1.3, max(0.7, change))))
+        """A moving view's picture at this rung took so many seconds of the server."""
+        if seconds > 1.2 * WANTED_SECONDS:
+            self.rung = min(self.rung + 1, len(LADDER) - 1)
+        elif seconds < 0.5 * WANTED_SECONDS:
+            self.rung = max(self.rung - 1, 0)
 
 
 class LiveView:
@@ -77,7 +91,7 @@ class LiveView:
         self.picture: Picture | None = None
         self._moved_at = -math.inf
         self._call: Call | None = None
-        self._asked: tuple[Wanted, float, bool, bool] | None = None
+        self._asked: tuple[Wanted, Quality, bool] | None = None
 
     @property
     def waiting(self) -> bool:
@@ -104,55 +118,50 @@ class LiveView:
         Raises what the server says. Never waits.
         """
         new = self._take()
-        if self._call is None and (step := self.next_step(now)) is not None:
-            scale, exact = step
-            assert self.wanted is not None
-            self._ask(self.wanted, scale, exact, now)
+        if self._call is None and self.wanted is not None and (quality := self.next_step(now)) is not None:
+            self._ask(self.wanted, quality, now)
         return new
 
-    def next_step(self, now: float) -> tuple[float, bool] | None:
-        """(scale, exact) of the next picture; None where the one that is there is as good as it gets, or the view will soon rest."""
+    def next_step(self, now: float) -> Quality | None:
+        """What the next picture is to be like; None where the one that is there is as good as it gets, or the view may soon rest."""
         wanted, shown = self.wanted, self.picture
         if wanted is None:
             return None
         size = wanted.view.camera
         full = min(1.0, math.sqrt(PIXELS_MOST / (size.width * size.height)))
-        quick = min(full, self.pace.scale)
         if shown is None or not _same(shown.wanted, wanted):
-            return quick, False
-        best_exact = wanted.show in EXACT_SHOWS
-        if shown.scale >= full and shown.exact == best_exact:
+            return min(full, self.pace.scale), self.pace.every, False
+        best = (full, 1, wanted.show in EXACT_SHOWS)
+        if (shown.scale, shown.every, shown.exact) == best or self.moving(now):
             return None
-        if self.moving(now):
-            return None
-        patient = shown.seconds * (full / shown.scale) ** 2 > PATIENCE_SECONDS
-        scale = min(full, 2 * shown.scale) if patient else full
-        return scale, best_exact and scale >= full
+        if shown.seconds * (full / shown.scale) ** 2 * shown.every > PATIENCE_SECONDS and shown.scale < full / 2:
+            return 2 * shown.scale, 1, False
+        return best
 
     def finished(self, now: float) -> bool:
         """Whether nothing is on its way, and nothing will be asked as long as nothing changes."""
         return self._call is None and not self.moving(now) and self.next_step(now) is None
 
-    def _ask(self, wanted: Wanted, scale: float, exact: bool, now: float) -> None:
-        view = wanted.view
+    def _ask(self, wanted: Wanted, quality: Quality, now: float) -> None:
+        view, (scale, every, exact) = wanted.view, quality
         width, height = (max(1, round(scale * side)) for side in (view.camera.width, view.camera.height))
         camera = view.camera.resized(width, height)
-        self._call = self._submit(LookFields(wanted.scene, camera, wanted.show, exact, view.near, view.far))
-        self._asked = (wanted, scale, exact, self.moving(now))
+        self._call = self._submit(LookFields(wanted.scene, camera, wanted.show, exact, view.near, view.far, every))
+        self._asked = (wanted, quality, self.moving(now))
 
     def _take(self) -> bool:
         if self._call is None or not self._call.done:
             return False
         call, self._call, asked = self._call, None, self._asked
         assert asked is not None
-        wanted, scale, exact, moving = asked
+        wanted, quality, moving = asked
         data, arrays = call.result()
         texels, seconds = expect(arrays, "look", np.float32, (None, None, 2)), take(data, "seconds", float)
         if moving:
             self.pace.took(seconds)
         if self.wanted is None or (wanted.scene, wanted.show) != (self.wanted.scene, self.wanted.show):
             return False  # of another scene or show than is wanted by now
-        self.picture = Picture(texels, wanted, scale, exact, seconds)
+        self.picture = Picture(texels, wanted, *quality, seconds)
         return True
 
 

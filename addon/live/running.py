@@ -64,7 +64,7 @@ class _State:
     looked_at: float = 0.0
     told: str = ""
     broken: SplatonymError | None = None
-    """Why nothing can be drawn; set by the draw handler for the timer, since drawing is no time to change what is registered."""
+    """What was wrong while drawing, for the timer: drawing is no time to change what is registered."""
     figures: Figures = field(default_factory=Figures)
 
 
@@ -179,6 +179,11 @@ def _draw() -> None:
     here.drawn_at = now = time.monotonic()
     view = view_camera(view3d.window_matrix, view3d.view_matrix, region.width, region.height)
     here.live.want(Wanted(view, source.number, settings.show), now)
+    if not jobs.state.running:
+        try:
+            _pump(here, now, drawing_now=True)  # an answer that came while Blender drew, and the next question at once
+        except SplatonymError as error:
+            _state.broken = error
     picture = here.live.picture
     if picture is not None and picture.wanted.show == settings.show and _state.broken is None:
         try:
@@ -232,7 +237,7 @@ def _step(now: float) -> bool:
     return busy
 
 
-def _pump(region: _Region, now: float) -> bool:
+def _pump(region: _Region, now: float, *, drawing_now: bool = False) -> bool:
     """Take and ask for one region; whether there will be more soon."""
     source = _state.sources[region.source]
     wanted = region.live.wanted
@@ -247,7 +252,8 @@ def _pump(region: _Region, now: float) -> bool:
         if region.live.pump(now):
             source.answered()
             _state.figures.pictures.append(time.perf_counter())
-            _redraw_region(region)
+            if not drawing_now:
+                _redraw_region(region)
     except Cancelled:  # the server was stopped on purpose, and another will be asked
         pass
     except NotAvailable:

@@ -181,3 +181,18 @@ def test_what_cannot_be_shown_is_named(server):
         look(server, number, view, show="SMELL")
     with pytest.raises(InvalidInput, match="scores"):
         look(server, number, view, {"scores": np.zeros(3, np.float32)}, show="ANSWER")
+
+
+@pytest.mark.parametrize("show", ["COLOUR", "CLASS"])
+def test_fewer_and_larger_gaussians_look_much_the_same(server, show):
+    number, view = server.put(labelled(6000)), camera(48, 32)
+    whole, depth = look(server, number, view, show=show)
+    half, half_depth = look(server, number, view, show=show, every=2)
+    there = (depth != 0) & (half_depth != 0)
+    assert there.sum() > 0.95 * (depth != 0).sum()
+    if show == "CLASS":
+        assert np.median(np.abs(half[there].astype(int) - whole[there]).max(-1)) <= 8
+    exact, _ = look(server, number, view, show=show, every=2, exact=True)
+    assert exact.shape == whole.shape
+    with pytest.raises(InvalidInput, match="every"):
+        look(server, number, view, every=0)
