@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import bpy
@@ -56,9 +57,12 @@ class Heart:
         self.listening = False
 
     def told(self, what):
+        """Print the gaps, and give the beats of each step that the panel told of."""
+        beats = Counter(text for _, text in self.gaps)
         gaps = sorted((gap for gap, _ in self.gaps), reverse=True)
         print(f"CAPTURE {what}: {len(gaps)} beats, longest gaps {[round(g) for g in gaps[:5]]} ms", flush=True)
         self.gaps = []
+        return beats
 
 
 def children():
@@ -117,7 +121,8 @@ def steps(ui):
     assert len(children()) == 1 and things() == before, (children(), things())
     ui.shot(str(OUT / "capture_running.png"))
     yield from heart.listen(2.0)
-    heart.told("while views are rendered")
+    beats = heart.told("while views are rendered")
+    assert max(beats.values()) > 3, f"a view that is rendered here lets one beat through: {beats}"
 
     # edit and undo: the job goes on, and shows the scene as it was
     cube = bpy.data.objects.new("Edited", None)
