@@ -237,23 +237,44 @@ def find_result(scene: bpy.types.Scene, name: str) -> Result:
 
 
 def _add_setup_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("options", nargs="*", metavar="NAME=VALUE", help="settings of the operator 'Set Up Server'")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--python", type=Path, metavar="PYTHON", help="use this Python that is there already; nothing is downloaded"
+    )
+    what.add_argument("--repair", action="store_true", help="check what is there, and install again what is missing or broken")
+    what.add_argument("--remove", action="store_true", help="delete all that setting up has downloaded and made")
+    parser.add_argument(
+        "--build", default="auto", choices=["auto", "index", "cpu"], help="build of torch (default: by the driver)"
+    )
+    parser.add_argument("--again", action="store_true", help="install every package anew, also what seems to be there")
 
 
 def setup(arguments: argparse.Namespace) -> int:
-    """What the button does, to its end."""
-    return run_operator("setup_server", dict(_pair(text) for text in arguments.options))
+    """What the buttons of the panel "Server" do, to their end; the preferences are saved, since a window will want them, too."""
+    if arguments.python:
+        code = run_operator("use_existing_python", filepath=str(arguments.python.absolute()))
+    elif arguments.repair:
+        code = run_operator("repair_server")
+    elif arguments.remove:
+        code = run_operator("remove_server")
+    else:
+        code = run_operator("setup_server", build=arguments.build, again=arguments.again)
+    if code == 0 and preferences.preferences() is not None:
+        bpy.ops.wm.save_userpref()
+    return code
 
 
-def run_operator(name: str, given: dict[str, Any]) -> int:
-    """Run an operator of ours; what it reports as an error is told as one."""
-    operator = getattr(bpy.ops.splatonym, name)
+def run_operator(name: str, **given: Any) -> int:
+    """Run an operator of ours, telling its steps; what it reports as an error is told as one."""
+    jobs.terminal = tell
     try:
-        done = operator(**given)
-    except (RuntimeError, TypeError) as error:  # TypeError: a property that it does not have, or a value that it cannot take
-        raise SplatonymError(str(error).removeprefix("Error: ").strip()) from error
-    if jobs.state.message:
-        print(jobs.state.message)
+        done = getattr(bpy.ops.splatonym, name)(**given)
+    except RuntimeError as error:
+        told = jobs.state.error
+        raise told if told is not None else SplatonymError(str(error).removeprefix("Error: ").strip()) from error
+    finally:
+        jobs.terminal = None
+    print(jobs.state.message)
     return 0 if "FINISHED" in done else 1
 
 
@@ -307,11 +328,3 @@ def _add_server_python(*parsers: argparse.ArgumentParser) -> None:
 
 def _values(items: Sequence[tuple[str, str, str]]) -> list[str]:
     return [identifier.lower() for identifier, *_ in items]
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    """ "again=true" -> ("again", True)."""
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise InvalidInput(f"'{text}' is no setting.", "Write NAME=VALUE.")
-    return name, {"true": True, "false": False}.get(value, value)

@@ -69,6 +69,8 @@ class JobState:
 
 
 state = JobState()
+terminal: Callable[[Step], None] | None = None
+"""Who is told the steps of operators that run to their end; the Blender command sets it."""
 
 
 def in_thread(work: Callable[[], T], step: Step) -> Generator[Step, None, T]:
@@ -141,7 +143,7 @@ class ModalWork:
             self.report({"ERROR"}, "Another job is running; cancel it or wait for it.")
             return {"CANCELLED"}
         try:
-            outcome = run_to_end(self.begin(context))
+            outcome = run_to_end(self.begin(context), terminal)
         except SplatonymError as error:
             return self._failed(error)
         return self._finished(context, outcome)

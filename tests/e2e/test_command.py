@@ -131,3 +131,18 @@ def test_the_script_of_a_checkout_takes_the_same_words(room_file, server_python,
     assert (out / "Splatonym.blend").exists()
     done = subprocess.run([*script, "none.blend", "--out", str(out)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1 and "There is no file 'none.blend'" in done.stderr
+
+
+def test_setup_uses_a_python_that_is_there(command, server_python, tmp_path, capsys):
+    assert command(["setup", "--python", str(server_python)]) == 0
+    assert capsys.readouterr().out.strip()
+    assert command(["setup", "--python", str(tmp_path / "none")]) == 1
+    assert "There is no Python" in capsys.readouterr().err
+
+
+def test_setup_asks_before_it_goes_online(command, capsys):
+    if bpy.app.online_access:
+        pytest.skip("this Blender may go online")
+    assert command(["setup", "--build", "cpu"]) == 1
+    error = capsys.readouterr().err
+    assert "not allowed to go online" in error and "Traceback" not in error
