@@ -31,12 +31,15 @@ def capture_in_steps(
     early leave nothing behind.
     """
     settings.check(context.scene)
-    if (not bpy.app.background if apart is None else apart) and not why_not_apart(context.scene):
+    wanted = not bpy.app.background if apart is None else apart
+    why_not = why_not_apart(context.scene) if wanted else ""
+    if wanted and not why_not:
         return (yield from _apart(context, shots, settings, check))
+    note = f"; the window waits: {why_not}" if why_not else ""
     views = []
     with CaptureSession(context, settings) as session, _left_before_save(session):
         for place, shot in enumerate(shots):
-            yield _step(place, shots, waiting=not bpy.app.background)  # a window shows the step before it stands still
+            yield _step(place, shots, note, waiting=not bpy.app.background)  # a window shows the step before it stands still
             check()
             views.append(session.render(shot))
         return Captured(views, session.instances, session.labels)
@@ -76,5 +79,5 @@ def _left_before_save(session: CaptureSession) -> Iterator[None]:
             handlers.remove(leave)
 
 
-def _step(place: int, shots: Sequence[Shot], *, waiting: bool) -> Step:
-    return Step(STAGE, place / len(shots), f"{shots[place].name} ({place + 1} of {len(shots)})", waiting)
+def _step(place: int, shots: Sequence[Shot], note: str = "", *, waiting: bool) -> Step:
+    return Step(STAGE, place / len(shots), f"{shots[place].name} ({place + 1} of {len(shots)}){note}", waiting)

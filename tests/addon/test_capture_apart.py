@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from splatonym.addon import jobs
 from splatonym.addon.capture import CaptureSettings, Shot, capture, capture_in_steps, choose_cameras
-from splatonym.addon.capture.apart import Apart, RendererDied, save_copy, why_not_apart
+from splatonym.addon.capture.apart import RendererDied, save_copy, why_not_apart
 from splatonym.core.errors import InvalidInput, NotAvailable
 
 from .capture_scenes import TINY, box, camera, room
@@ -265,15 +265,14 @@ def test_no_second_blender_and_no_temporary_folder(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="reads /proc")
-def test_a_blender_that_dies_takes_its_child_along():
-    room()
-    child = Apart(bpy.context, choose_cameras(bpy.context, "ALL"), VIEW)
-    wait_for(lambda: b"child.py" in Path(f"/proc/{child.pid}/cmdline").read_bytes())
-    child._process.stdin.close()  # as the system does for a process that ends
-    wait_for(lambda: child._process.poll() is not None)
-    assert not child.folder.exists()
-    child.close()
-    wait_for(cleared)
+def test_a_blender_that_is_killed_takes_its_child_along(tmp_path):
+    words = [sys.executable, Path(__file__).with_name("capture_orphan.py")]
+    with subprocess.Popen(words, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True) as parent:
+        told = next(line for line in parent.stdout if line.startswith("CHILD "))
+        child = int(told.split()[1])
+        assert alive(child) and list(tmp_path.glob("splatonym-*"))
+        parent.kill()
+    wait_for(lambda: not alive(child) and not list(tmp_path.glob("splatonym-*")))
 
 
 def test_scenes_that_a_copy_does_not_hold_are_rendered_here(tmp_path):
