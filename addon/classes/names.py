@@ -20,6 +20,8 @@ Instances = Mapping[int, Instance]
 def read_names(collection: bpy.types.Collection) -> tuple[LabelMap, dict[int, Instance]]:
     """What the numbers on a result's points mean; damaged properties raise InvalidInput."""
     try:
+        if not isinstance(json.loads(collection.get(LABELS, "[]")), list):
+            raise TypeError("they are no list")
         return stored_names(collection)
     except (TypeError, ValueError, AttributeError) as error:
         raise InvalidInput(
