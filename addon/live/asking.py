@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 0.4
 REST_SECONDS = 0.15
 """A view that has not moved for so long is at rest."""
 LADDER = ((1.0, 1), (0.7, 1), (0.5, 1), (0.5, 2), (0.35, 2), (0.35, 4), (0.25, 4), (0.25, 8), (0.2, 16))
-"""(scale, every) of a moving view's pictures, from the finest to the quickest: of the region's size, and of the Gaussians one in so many."""
+"""(scale, every) of a moving view's pictures, from the finest to the quickest: of the full size, and of the Gaussians one in so many."""
 PIXELS_MOST = 2_000_000
 """Of one picture; a larger region is shown a smaller picture, so that the main thread never moves more than this at once."""
 EXACT_SHOWS = ("CLASS", "INSTANCE")
@@ -130,7 +130,7 @@ class LiveView:
         size = wanted.view.camera
         full = min(1.0, math.sqrt(PIXELS_MOST / (size.width * size.height)))
         if shown is None or not _same(shown.wanted, wanted):
-            return min(full, self.pace.scale), self.pace.every, False
+            return full * self.pace.scale, self.pace.every, False
         best = (full, 1, wanted.show in EXACT_SHOWS)
         if (shown.scale, shown.every, shown.exact) == best or self.moving(now):
             return None
