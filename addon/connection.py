@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.errors import NotAvailable
 from ..core.protocol import PROTOCOL_VERSION
 from ..core.wire.client import Call, Client
 from ..core.wire.errors import NoInterpreter
@@ -54,7 +55,7 @@ def check() -> None:
             _connection.greeting.result(0)
         except Exception as error:
             close()  # the next attempt starts anew, perhaps with another Python
-            if isinstance(error, NoInterpreter):  # it runs, but lacks a package
+            if isinstance(error, (NoInterpreter, NotAvailable)):  # it lacks a package
                 error.repair = _SET_UP
             raise
 

@@ -82,4 +82,4 @@ def draw_wrapped(layout: bpy.types.UILayout, text: str, context: bpy.types.Conte
             line = f"{line} {word}".strip()
             continue
         column.label(text=line, icon=icon)
-        line, icon = word or "", "BLANK1"
+        line, icon = word or "", "NONE" if icon == "NONE" else "BLANK1"
