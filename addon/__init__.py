@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
+from typing import Any
 
 import bpy
 
@@ -22,40 +24,47 @@ _CLASSES = (
 )
 
 
+_PARTS = (class_properties, panels, demo, live, command)
+"""Modules with more to register than classes."""
+_registered = ExitStack()
+
+
 def register() -> None:
-    """Register everything with Blender."""
-    for cls in _CLASSES:
-        bpy.utils.register_class(cls)
-    bpy.types.Scene.splatonym = bpy.props.PointerProperty(type=properties.SplatonymSettings)
-    bpy.types.Scene.splatonym_question = bpy.props.PointerProperty(type=properties.SplatonymQuestion)
-    bpy.types.Scene.splatonym_live = bpy.props.PointerProperty(type=live.SplatonymLive)
-    bpy.types.Scene.splatonym_output = bpy.props.PointerProperty(type=output.SplatonymOutput)
-    bpy.types.Collection.splatonym_show = properties.show_property()
-    class_properties.register()
-    panels.register()
-    jobs.register()
+    """Register everything with Blender; where something cannot be, nothing is, and its error is raised."""
+    global _registered
+    with ExitStack() as undo:
+        for cls in _CLASSES:
+            bpy.utils.register_class(cls)
+            undo.callback(bpy.utils.unregister_class, cls)
+        for owner, name, prop in _properties():
+            setattr(owner, name, prop)
+            undo.callback(delattr, owner, name)
+        for part in _PARTS:
+            part.register()
+            undo.callback(part.unregister)
+        undo.callback(connection.close)
+        jobs.register()
     demo.register()
-    live.register()
-    command.register()
+        undo.callback(jobs.unregister)  # the first to go: a job may need all of the rest
+        _registered = undo.pop_all()
 
 
 def unregister() -> None:
     """End the job and the server, and take everything back."""
-    command.unregister()
-    live.unregister()
-    jobs.unregister()
-    demo.unregister()
-    connection.close()
-    panels.unregister()
-    class_properties.unregister()
-    del bpy.types.Collection.splatonym_show
-    del bpy.types.Scene.splatonym_output
-    del bpy.types.Scene.splatonym_live
-    del bpy.types.Scene.splatonym_question
-    del bpy.types.Scene.splatonym
-    for cls in reversed(_CLASSES):
-        bpy.utils.unregister_class(cls)
+    _registered.close()
     _hold_modules()
+
+
+def _properties() -> list[tuple[type, str, Any]]:
+    """What is added to Blender's own types."""
+    pointer = bpy.props.PointerProperty
+    return [
+        (bpy.types.Scene, "splatonym", pointer(type=properties.SplatonymSettings)),
+        (bpy.types.Scene, "splatonym_question", pointer(type=properties.SplatonymQuestion)),
+        (bpy.types.Scene, "splatonym_live", pointer(type=live.SplatonymLive)),
+        (bpy.types.Scene, "splatonym_output", pointer(type=output.SplatonymOutput)),
+        (bpy.types.Collection, "splatonym_show", properties.show_property()),
+    ]
 
 
 def _hold_modules() -> None:

@@ -17,6 +17,7 @@ shelf's back), the share that cameras do see. core/coverage.py says what seeing 
 from .cameras import COLLECTION, clear_plan, find_collection, find_coverage, planned_cameras
 from .cover import CoverOptions, cover_with, plan_cover
 from .plans import OrbitOptions, Plan, WalkOptions, plan_orbit, plan_walk
+from .preview import shown_shares
 from .space import WHERE
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "plan_orbit",
     "plan_walk",
     "planned_cameras",
+    "shown_shares",
 ]

@@ -13,9 +13,11 @@ import numpy as np
 
 from ...core.coverage import Coverage
 from ..build.trees import node
-from .cameras import PLAN, ensure_collection, remove_coverage
+from .cameras import PLAN, ensure_collection, find_coverage, remove_coverage
 
 NAME, ATTRIBUTE = "Splatonym Coverage", "coverage"
+SHARES = "splatonym_seen"
+"""Custom property: the shares of the surfaces that are seen, and seen from two places, 0..1."""
 SHADES = (
     ("not seen", (0.80, 0.02, 0.02)),
     ("seen once", (1.00, 0.45, 0.00)),
@@ -36,9 +38,16 @@ def show_coverage(scene: bpy.types.Scene, coverage: Coverage) -> bpy.types.Objec
         mesh.materials.append(_material(name, colour))
     thing = bpy.data.objects.new(NAME, mesh)
     thing[PLAN] = True
+    thing[SHARES] = [coverage.share(1), coverage.share(2)]
     thing.hide_render = thing.hide_select = True
     ensure_collection(scene).objects.link(thing)
     return thing
+
+
+def shown_shares(scene: bpy.types.Scene) -> tuple[float, float] | None:
+    """How much of the surfaces the coverage that is shown has once, and from two places; None where none is shown."""
+    thing = find_coverage(scene)
+    return None if thing is None or SHARES not in thing else (float(thing[SHARES][0]), float(thing[SHARES][1]))
 
 
 def _dots(coverage: Coverage) -> bpy.types.Mesh:
