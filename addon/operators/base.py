@@ -68,3 +68,13 @@ class ResultOperator:
         jobs.state.told(self.place, error=error)
         self.report({"ERROR"}, error.sentence())
         return {"CANCELLED"}
+
+
+def show_in(editor: str, name: str, block: bpy.types.ID, context: bpy.types.Context) -> bool:
+    """Show a datablock in all open editors of a kind; whether there is one."""
+    spaces = [
+        area.spaces.active for window in context.window_manager.windows for area in window.screen.areas if area.type == editor
+    ]
+    for space in spaces:
+        setattr(space, name, block)
+    return bool(spaces)

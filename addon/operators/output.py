@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import bpy
+from bpy.app.translations import pgettext_iface as _
 from bpy_extras.io_utils import ExportHelper
 
 from ...core.errors import InvalidInput, NotAvailable, SplatonymError
@@ -11,7 +12,7 @@ from ...core.files import replacing
 from .. import jobs, transfer
 from ..output import SplatonymOutput, show_preview, shown_preview
 from ..report import Report, as_json, as_markdown, last_report
-from .base import ResultOperator, copied, settled
+from .base import ResultOperator, copied, settled, show_in
 
 FORMATS = [
     ("MARKDOWN", "Markdown", "A page to read"),
@@ -40,8 +41,10 @@ class SPLATONYM_OT_preview_names(ResultOperator, jobs.ModalWork, bpy.types.Opera
     def done(self, context: bpy.types.Context, outcome: list[transfer.Rename]) -> str:
         show_preview(context.scene, outcome)
         if not outcome:
-            return "There is no object to rename: all have names, or are not known well enough."
-        return f"{len(outcome)} object{'' if len(outcome) == 1 else 's'} would get another name."
+            return _("There is no object to rename: all have names, or are not known well enough.")
+        if len(outcome) == 1:
+            return _("1 object would get another name.")
+        return _("{count} objects would get another name.").format(count=len(outcome))
 
 
 class _WithPreview:
@@ -71,7 +74,7 @@ class SPLATONYM_OT_apply_names(_WithPreview, bpy.types.Operator):
             self.report({"ERROR"}, error.sentence())
             return {"CANCELLED"}
         context.scene.splatonym_output.renames.clear()
-        words = f"Renamed {count} object{'' if count == 1 else 's'}"
+        words = _("Renamed 1 object") if count == 1 else _("Renamed {count} objects").format(count=count)
         jobs.state.told("output", f"{words}.")
         self.report({"INFO"}, words)
         return {"FINISHED"}
@@ -118,9 +121,12 @@ class SPLATONYM_OT_open_report(ReportOperator, bpy.types.Operator):
         text.from_string(as_markdown(name, report))
         text.cursor_set(0)
         shown = show_in("TEXT_EDITOR", "text", text, context)
-        where = "in the Text Editor" if shown else "in the file; open a Text Editor and choose it there"
-        jobs.state.told(self.place, f"The report '{text.name}' is {where}.")
-        self.report({"INFO"}, f"The report '{text.name}' is {where}")
+        if shown:
+            words = _("The Text Editor shows '{name}'.").format(name=text.name)
+        else:
+            words = _("Wrote the text '{name}'; open it in a Text Editor.").format(name=text.name)
+        jobs.state.told(self.place, words)
+        self.report({"INFO"}, words)
         return {"FINISHED"}
 
 
@@ -149,8 +155,9 @@ class SPLATONYM_OT_save_report(ReportOperator, bpy.types.Operator, ExportHelper)
                 file.write(content.encode())
         except SplatonymError as error:
             return self.failed(error)
-        jobs.state.told(self.place, f"Wrote {path}")
-        self.report({"INFO"}, f"Wrote {path}")
+        words = _("Wrote {path}").format(path=path)
+        jobs.state.told(self.place, words)
+        self.report({"INFO"}, words)
         return {"FINISHED"}
 
 
@@ -160,16 +167,6 @@ def report_path(path: Path, format: str) -> Path:
         raise InvalidInput("The report has no file name.", "Choose one.")
     ending = ".json" if format == "JSON" else ".md"
     return path if path.suffix.lower() == ending else path.with_name(path.name + ending)
-
-
-def show_in(editor: str, name: str, block: bpy.types.ID, context: bpy.types.Context) -> bool:
-    """Show a datablock in all open editors of a kind; whether there is one."""
-    spaces = [
-        area.spaces.active for window in context.window_manager.windows for area in window.screen.areas if area.type == editor
-    ]
-    for space in spaces:
-        setattr(space, name, block)
-    return bool(spaces)
 
 
 CLASSES = (

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import bpy
+from bpy.app.translations import pgettext_iface as _
 from bpy_extras.io_utils import ExportHelper
 
 from ...core.errors import InvalidInput, SplatonymError
@@ -12,7 +13,7 @@ from .. import jobs
 from ..build import read_gaussians, remove_result
 from ..labelling import LabelOptions, Outcome, label_cameras
 from ..pictures import PICTURES, render_result
-from .base import ResultOperator, copied, settled
+from .base import ResultOperator, copied, settled, show_in
 
 SETTINGS = (
     "result_name", "camera_source", "resolution", "samples", "engine", "predictor", "use_depth", "label_source", "label_set",
@@ -75,11 +76,12 @@ class SPLATONYM_OT_render_view(ResultOperator, jobs.ModalWork, bpy.types.Operato
         return render_result(context, self.chosen(context), self.picture)
 
     def done(self, context: bpy.types.Context, outcome: bpy.types.Image) -> str:
-        for window in context.window_manager.windows:
-            for area in window.screen.areas:
-                if area.type == "IMAGE_EDITOR":
-                    area.spaces.active.image = outcome
-        return f"Rendered the image '{outcome.name}'; open it in an Image Editor."
+        shown = show_in("IMAGE_EDITOR", "image", outcome, context)
+        if not bpy.app.background:
+            outcome.preview_ensure()  # the panel shows it small
+        if shown:
+            return _("Rendered the image '{name}'; the Image Editor shows it.").format(name=outcome.name)
+        return _("Rendered the image '{name}'; open it in an Image Editor.").format(name=outcome.name)
 
 
 class SPLATONYM_OT_export_ply(ResultOperator, bpy.types.Operator, ExportHelper):
@@ -90,7 +92,9 @@ class SPLATONYM_OT_export_ply(ResultOperator, bpy.types.Operator, ExportHelper):
     bl_options = {"REGISTER"}
 
     filename_ext = ".ply"
-    filter_glob: bpy.props.StringProperty(default="*.ply", options={"HIDDEN"})  # type: ignore[valid-type]
+    filter_glob: bpy.props.StringProperty(  # type: ignore[valid-type]
+        name="File Filter", description="Files that are listed", default="*.ply", options={"HIDDEN"}
+    )
     strict: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Strict 3DGS",
         description="Leave out label, instance and confidence, for programs that know only the original properties",

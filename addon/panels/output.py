@@ -17,6 +17,8 @@ PLACE = "output"
 SLOWEST = 5
 """Stages whose seconds are shown."""
 THUMBNAIL = 7.0
+CLOSED = True
+"""What is rarely used begins closed."""
 
 
 class SPLATONYM_UL_renames(bpy.types.UIList):
@@ -25,12 +27,13 @@ class SPLATONYM_UL_renames(bpy.types.UIList):
     def draw_item(  # its arguments are counted, so all of them are here
         self, context, layout, data, item, icon, active_data, active_property, index
     ) -> None:  # type: ignore[no-untyped-def]
+        layout.use_property_split = False
         row = layout.row(align=True)
         row.prop(item, "use", text="")
-        names = row.split(factor=0.42)
-        names.active = item.use
+        names = row.split(factor=0.4)
+        names.active = item.use and item.name in context.scene.objects
         names.label(text=item.name, translate=False)
-        new = names.split(factor=0.75)
+        new = names.split(factor=0.8)
         new.prop(item, "new", text="", emboss=False, icon="FORWARD")
         share = new.row()
         share.alignment = "RIGHT"
@@ -68,7 +71,7 @@ def _draw_file(layout: bpy.types.UILayout, settings: SplatonymOutput, result: Re
 
 
 def _draw_picture(layout: bpy.types.UILayout, context: bpy.types.Context, settings: SplatonymOutput, result: Result) -> None:
-    header, body = layout.panel("splatonym_output_picture", default_closed=True)
+    header, body = layout.panel("splatonym_output_picture", default_closed=CLOSED)
     header.label(text="Picture")
     if body is None:
         return
@@ -84,7 +87,7 @@ def _draw_picture(layout: bpy.types.UILayout, context: bpy.types.Context, settin
 
 
 def _draw_meshes(layout: bpy.types.UILayout, context: bpy.types.Context, settings: SplatonymOutput, result: Result) -> None:
-    header, body = layout.panel("splatonym_output_meshes", default_closed=True)
+    header, body = layout.panel("splatonym_output_meshes", default_closed=CLOSED)
     header.label(text="Labels to Meshes")
     if body is None:
         return
@@ -100,7 +103,7 @@ def _draw_meshes(layout: bpy.types.UILayout, context: bpy.types.Context, setting
 
 
 def _draw_names(layout: bpy.types.UILayout, context: bpy.types.Context, settings: SplatonymOutput, result: Result) -> None:
-    header, body = layout.panel("splatonym_output_names", default_closed=True)
+    header, body = layout.panel("splatonym_output_names", default_closed=CLOSED)
     header.label(text="Object Names")
     if body is None:
         return
@@ -111,12 +114,12 @@ def _draw_names(layout: bpy.types.UILayout, context: bpy.types.Context, settings
         return
     body.template_list("SPLATONYM_UL_renames", "", settings, "renames", settings, "active_rename", rows=4)
     row = body.row(align=True)
-    row.operator("splatonym.apply_names", icon="CHECKMARK")
-    row.operator("splatonym.discard_names", icon="X")
+    row.operator("splatonym.apply_names", text="Apply", icon="CHECKMARK")
+    row.operator("splatonym.discard_names", text="Discard", icon="X")
 
 
 def _draw_report(layout: bpy.types.UILayout, context: bpy.types.Context, settings: SplatonymOutput, result: Result) -> None:
-    header, body = layout.panel("splatonym_output_report", default_closed=True)
+    header, body = layout.panel("splatonym_output_report", default_closed=CLOSED)
     header.label(text="Report")
     if body is None:
         return
@@ -125,7 +128,8 @@ def _draw_report(layout: bpy.types.UILayout, context: bpy.types.Context, setting
         body.label(text="Nothing was measured of this result", icon="INFO")
         return
     _draw_lines(body.column(align=True), report.lines(found))
-    slowest = sorted(report.stages(found).items(), key=lambda stage: -stage[1])[:SLOWEST]
+    stages = {name: seconds for name, seconds in report.stages(found).items() if seconds >= 0.05}
+    slowest = sorted(stages.items(), key=lambda stage: -stage[1])[:SLOWEST]
     if slowest:
         body.label(text="Longest Stages")
         _draw_lines(body.column(align=True), [(name, _("{seconds} s").format(seconds=f"{s:.1f}")) for name, s in slowest])
