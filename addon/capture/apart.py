@@ -17,14 +17,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
+import numpy.typing as npt
 
 from ...core.errors import NotAvailable, SplatonymError
 from ...core.views import View
@@ -43,6 +45,7 @@ from .exchange import (
     view_path,
     write_request,
 )
+from .render import changed
 from .session import Captured, CaptureSettings
 
 _CHILD = Path(__file__).with_name("child.py")
@@ -61,7 +64,7 @@ class Apart:
     """The second Blender, from its start to its end; leaving the context ends it and removes what it wrote."""
 
     def __init__(self, context: bpy.types.Context, shots: Sequence[Shot], settings: CaptureSettings) -> None:
-        self._request = _request(context, shots, settings)
+        self._request, self._painted = _request(context, shots, settings), list[Painted]()
         try:
             self.folder = Path(tempfile.mkdtemp(prefix="splatonym-"))
         except OSError as error:
@@ -85,12 +88,23 @@ class Apart:
     def pid(self) -> int:
         return self._process.pid
 
+    def take_picture(self, name: str) -> Callable[[], object]:
+        """Read the pixels of one of `unsaved_pictures`; what is returned writes them for the child, and may be called in a thread."""
+        image = bpy.data.images.get(name)
+        if image is None:
+            return lambda: None  # it went away meanwhile
+        width, height = image.size
+        pixels = np.empty(width * height * image.channels, np.float32)
+        image.pixels.foreach_get(pixels)
+        painted = Painted(name, f"image_{len(self._painted)}.f32", width, height, image.is_float)
+        self._painted.append(painted)
+        return partial(_write_pixels, self.folder / painted.file, pixels, image.channels)
+
     def send(self) -> None:
         """Write the copy of the file that is rendered, and say what to render; the process starts up meanwhile."""
         try:
-            images = tuple(_painted(self.folder))
             save_copy(self.folder / COPY)
-            write_request(self.folder, replace(self._request, images=images))
+            write_request(self.folder, replace(self._request, images=tuple(self._painted)))
         except OSError as error:
             raise NotAvailable(f"The scene cannot be copied: {error.strerror or error}.", _MAKE_ROOM) from error
 
@@ -145,11 +159,20 @@ def why_not_apart(scene: bpy.types.Scene) -> str:
     return ""
 
 
+def unsaved_pictures() -> list[str]:
+    """The names of pictures that were painted and not saved: a .blend does not hold their pixels."""
+    return [
+        image.name
+        for image in bpy.data.images
+        if image.is_dirty and image.source in ("FILE", "GENERATED") and image.library is None and image.channels
+    ]
+
+
 def save_copy(path: Path) -> None:
-    """Write the open file to another path, as Blender's own auto-save does: no handlers of add-ons, no preview, nothing marked as saved."""
-    files = bpy.context.preferences.filepaths
+    """Write the open file elsewhere, as Blender's own auto-save does: no handlers of add-ons, no preview, nothing packed or marked as saved."""
     handlers = bpy.app.handlers
-    with _emptied(handlers.save_pre, handlers.save_post, handlers.save_post_fail), _no_preview(files):
+    silent = _emptied(handlers.save_pre, handlers.save_post, handlers.save_post_fail)
+    with silent, _no_preview(bpy.context.preferences.filepaths), changed(bpy.data, use_autopack=False):
         try:
             bpy.ops.wm.save_as_mainfile(
                 "EXEC_DEFAULT", filepath=str(path), copy=True, compress=False, relative_remap=True, check_existing=False
@@ -210,18 +233,13 @@ def _apart_shot(shot: Shot, context: bpy.types.Context) -> ApartShot:
     return replace(named, matrix=seen.matrix_world, lens=vars(seen.data))
 
 
-def _painted(folder: Path) -> Iterator[Painted]:
-    """Write the pixels of pictures that were painted and not saved: a .blend does not hold them."""
-    for image in bpy.data.images:
-        if image.is_dirty and image.source in ("FILE", "GENERATED") and image.library is None and image.channels:
-            width, height = image.size
-            pixels = np.empty(width * height * image.channels, np.float32)
-            image.pixels.foreach_get(pixels)
-            rgba = np.ones((width * height, 4), np.float32)
-            rgba[:, : image.channels] = pixels.reshape(-1, image.channels)
-            name = f"image_{image.session_uid}.f32"
-            rgba.tofile(folder / name)
-            yield Painted(image.name, name, width, height, image.is_float)
+def _write_pixels(path: Path, pixels: npt.NDArray[np.float32], channels: int) -> None:
+    rgba = np.ones((len(pixels) // channels, 4), np.float32)
+    rgba[:, :channels] = pixels.reshape(-1, channels)
+    try:
+        rgba.tofile(path)
+    except OSError as error:
+        raise NotAvailable(f"The scene cannot be copied: {error.strerror or error}.", _MAKE_ROOM) from error
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def main() -> int:
     folder = Path(sys.argv[sys.argv.index("--") + 1])
     threading.Thread(target=end_with_parent, args=(folder,), daemon=True).start()
     if hasattr(os, "nice"):
-        os.nice(5)  # the window's Blender goes first; on Windows the parent asks for it
+        os.nice(2)  # the window's Blender goes first; on Windows the parent asks for it
     sys.dont_write_bytecode = True
     try:
         load_package()

@@ -10,7 +10,7 @@ from functools import partial
 import bpy
 
 from ..jobs import Step, in_thread
-from .apart import Apart, why_not_apart
+from .apart import Apart, unsaved_pictures, why_not_apart
 from .cameras import Shot
 from .session import Captured, CaptureSession, CaptureSettings
 
@@ -50,7 +50,10 @@ def _apart(
 ) -> Generator[Step, None, Captured]:
     views = []
     with Apart(context, shots, settings) as child:
-        yield Step(STAGE, 0.0, waiting=True)
+        first = Step(STAGE, 0.0, waiting=True)
+        for name in unsaved_pictures():
+            yield from in_thread(child.take_picture(name), first)
+        yield first
         child.send()
         for place in range(len(shots)):
             step = _step(place, shots, waiting=True)

@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import bmesh
 import bpy
 import numpy as np
 import pytest
@@ -140,6 +141,22 @@ def test_linked_cameras_and_relative_paths(tmp_path):
     assert [bpy.data.images["painted.png"].filepath, bpy.data.libraries[0].filepath] == ["//painted.png", "//library.blend"]
 
 
+def test_what_is_edited_is_seen_and_goes_on():
+    room()
+    cube = bpy.data.objects["Cube"]
+    bpy.context.view_layer.objects.active = cube
+    bpy.ops.object.mode_set(mode="EDIT")
+    mesh = bmesh.from_edit_mesh(cube.data)
+    for corner in mesh.verts:
+        corner.co *= 1.5
+    bmesh.update_edit_mesh(cube.data)
+    shots = choose_cameras(bpy.context, "ALL")
+    there = apart(shots, TINY)
+    assert cube.mode == "EDIT"
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert_same(there, capture(bpy.context, shots, TINY))
+
+
 def test_the_copy_is_no_save_of_the_persons(tmp_path):
     room()
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "room.blend"))
@@ -148,6 +165,8 @@ def test_the_copy_is_no_save_of_the_persons(tmp_path):
     handlers = bpy.app.handlers
     files, dirty = bpy.context.preferences.filepaths, bpy.data.is_dirty
     state = (bpy.data.filepath, bpy.data.is_saved, dirty, files.file_preview_type, bpy.context.preferences.is_dirty)
+    painted("Painted").save(filepath=str(tmp_path / "painted.png"))
+    bpy.data.use_autopack = True
     for held in (handlers.save_pre, handlers.save_post):
         held.append(lambda *_: called.append(1))
     try:
@@ -157,6 +176,8 @@ def test_the_copy_is_no_save_of_the_persons(tmp_path):
         handlers.save_pre.clear()
         handlers.save_post.clear()
     assert (tmp_path / "copy.blend").stat().st_size
+    assert bpy.data.use_autopack and not bpy.data.images["Painted"].packed_file
+    bpy.data.use_autopack = False
     assert state == (
         bpy.data.filepath, bpy.data.is_saved, bpy.data.is_dirty, files.file_preview_type, bpy.context.preferences.is_dirty,
     )  # fmt: skip
