@@ -19,7 +19,7 @@ from ..asking import (
 )
 from ..labelling import LabelOptions
 from ..properties import LEVELS
-from .base import ResultOperator, copied
+from .base import ResultOperator, copied, settled
 
 _VIEWS = ("camera_source", "resolution", "samples", "engine", "names", "model", "regions")
 
@@ -42,8 +42,7 @@ class SPLATONYM_OT_describe(ResultOperator, jobs.ModalWork, bpy.types.Operator):
     __annotations__ = {"result": ResultOperator.__annotations__["result"], **{name: copied(name) for name in _VIEWS}}
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
-        settings = context.scene.splatonym
-        chosen = {name: getattr(self if self.properties.is_property_set(name) else settings, name) for name in _VIEWS}
+        chosen = settled(self, context.scene.splatonym, _VIEWS)
         return describe_result(context, self.chosen(context), LabelOptions(**chosen))
 
     def done(self, context: bpy.types.Context, outcome: Named) -> str:
@@ -61,7 +60,7 @@ class SPLATONYM_OT_relabel(ResultOperator, jobs.ModalWork, bpy.types.Operator):
     __annotations__ = {"result": ResultOperator.__annotations__["result"], "names": copied("names")}
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
-        names = self.names if self.properties.is_property_set("names") else context.scene.splatonym.names
+        names = settled(self, context.scene.splatonym, ["names"])["names"]
         return relabel_result(context, self.chosen(context), names)
 
     def done(self, context: bpy.types.Context, outcome: Named) -> str:

@@ -30,7 +30,9 @@ class _Modal(jobs.ModalWork):
 
     place = "setup"
 
-    confirmed: bpy.props.BoolProperty(options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    confirmed: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Confirmed", description="The question was answered already", options={"HIDDEN", "SKIP_SAVE"}
+    )
     _asked = False
 
     @classmethod
