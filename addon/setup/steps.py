@@ -115,9 +115,9 @@ def check(interpreter: Path, script: Path, log: Path) -> Generator[Step, None, d
 
     def read(line: str, step: Step) -> Step:
         told = _json(line)
-        return Step("Check", float(told.get("fraction", 0.0)), str(told.get("stage", ""))) if "stage" in told else step
+        return Step("Check", float(told["fraction"]), str(told.get("text") or told["stage"])) if "stage" in told else step
 
-    lines = yield from run([interpreter, "-I", script], log, Step("Check", 0.0, str(interpreter)), read=read)
+    lines = yield from run([interpreter, "-I", script], log, Step("Check", 0.0, "loads torch"), read=read)
     for line in reversed(lines):
         if "fit" in (told := _json(line)):
             return told
@@ -244,7 +244,13 @@ def _packages(plan: Plan, uv: Path, python: Path) -> Generator[Step, None, None]
     if plan.again:
         command += ["--reinstall"]
     told = Downloads(plan.build, plan.base)
-    yield from run(command, plan.log, step, variables, read=told.read, look=told.look)
+    try:
+        yield from run(command, plan.log, step, variables, read=told.read, look=told.look)
+    except ProgramFailed as error:
+        if "peer certificate" not in error.text:
+            raise
+        # Behind a company's proxy: the system may know its certificate where uv's own list does not.
+        yield from run(command, plan.log, step, {**variables, "UV_SYSTEM_CERTS": "1"}, read=told.read, look=told.look)
 
 
 class Downloads:
