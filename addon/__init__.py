@@ -44,7 +44,6 @@ def register() -> None:
             undo.callback(part.unregister)
         undo.callback(connection.close)
         jobs.register()
-    demo.register()
         undo.callback(jobs.unregister)  # the first to go: a job may need all of the rest
         _registered = undo.pop_all()
 
