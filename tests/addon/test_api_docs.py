@@ -17,7 +17,7 @@ GROUPS = {
     "scene.splatonym_output": "Output",
     "scene.splatonym_live": "Live View",
 }
-BLENDERS_OWN = {"rna_type", "name", "check_existing", "filter_glob"}
+BLENDERS_OWN = {"rna_type", "check_existing", "filter_glob"}
 
 
 def properties(kind):
@@ -30,14 +30,15 @@ def operators_table():
         kind = getattr(bpy.ops.splatonym, name).get_rna_type()
         known = ", ".join(f"`{prop.identifier}`" for prop in properties(kind))
         lines.append(f"| `splatonym.{name}` | {kind.name} | {kind.description} | {known} |")
-    return "\n".join(lines).replace("bpy.", "bpy.")
+    return "\n".join(lines)
 
 
 def properties_table():
     lines = ["| where | panel | properties |", "|---|---|---|"]
     for path, panel in GROUPS.items():
         kind = bpy.types.Scene.bl_rna.properties[path.partition(".")[2]].fixed_type
-        known = ", ".join(f"`{prop.identifier}`" for prop in properties(kind))
+        # Every group has a property `name`.
+        known = ", ".join(f"`{prop.identifier}`" for prop in properties(kind) if prop.identifier != "name")
         lines.append(f"| `{path}` | {panel} | {known} |")
     return "\n".join(lines)
 

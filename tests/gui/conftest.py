@@ -35,12 +35,12 @@ def blender(tmp_path):
     else:
         pytest.skip(f"no real Blender: set SPLATONYM_BLENDER to its path, or run {TOOL} setup {TOOL_ROOT}")
 
-    def run(*arguments):
+    def run(*arguments, code=0):
         words = [*command, *map(str, arguments)]
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=600)
         sys.stdout.write(done.stdout)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout if code == 0 else done.stderr
 
     return run
 
