@@ -6,8 +6,10 @@
 
 import bpy
 
+from ..core.errors import SplatonymError
 from ..core.labels import preset_names
 from . import answers, build, jobs
+from .classes.active import active_result
 
 CAMERA_SOURCES = [
     ("SELECTED", "Selected", "The selected cameras"),
@@ -52,12 +54,15 @@ LEVELS = [
 
 def _choose_anew(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
     """The slider moved: what the last question to the panel's result means is chosen again."""
-    results = build.find_results(settings.id_data)
-    found = answers.last_answer(results[-1]) if results else None
-    if found is None or jobs.state.running:
+    result = active_result(settings.id_data)
+    found = answers.last_answer(result) if result else None
+    if result is None or found is None or jobs.state.running:
         return
     if settings.level != found.level or abs(settings.threshold - found.threshold) > 1e-6:
-        answers.choose_anew(results[-1], settings.level, settings.threshold)
+        try:
+            answers.choose_anew(result, settings.level, settings.threshold)
+        except SplatonymError as error:  # a property cannot report; the panel says it
+            jobs.state.told("ask", error=error)
 
 
 class SplatonymSettings(bpy.types.PropertyGroup):

@@ -12,6 +12,7 @@ from ..answers import chosen_points, last_answer
 from ..build import find_results
 from ..build.reading import read_steps
 from ..classes import active_result
+from ..classes.selection import leave_edit
 from .base import ResultOperator
 
 SEPARATIONS = [
@@ -52,11 +53,29 @@ class MeshOperator(ResultOperator, jobs.ModalWork):
 
 
 class Selecting(MeshOperator):
-    """An operator that selects objects: its work returns what they have in common, in words, and their names."""
+    """An operator that selects objects: its work returns what they have in common, in words, and their names.
+
+    Whoever edits points or a mesh gets back to object mode first, since only there objects can be selected.
+    """
 
     extend: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Extend", description="Keep what is selected, and select more", options={"SKIP_SAVE"}
     )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.mode not in ("OBJECT", "EDIT_MESH", "EDIT_POINTCLOUD"):
+            cls.poll_message_set("Leave the mode that you edit or paint in first")
+            return False
+        return ResultOperator.poll.__func__(cls, context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        leave_edit(context)
+        return super().execute(context)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        leave_edit(context)
+        return super().invoke(context, event)
 
     def done(self, context: bpy.types.Context, outcome: tuple[str, list[str]]) -> str:
         what, names = outcome
@@ -217,7 +236,7 @@ class SPLATONYM_OT_select_class(Selecting, bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if not self.class_name.strip() and not self.instance:  # from operator search: ask the person first
             return context.window_manager.invoke_props_dialog(self)
-        return jobs.ModalWork.invoke(self, context, event)
+        return super().invoke(context, event)
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
         if not self.class_name.strip() and not self.instance:

@@ -39,14 +39,14 @@ class SPLATONYM_PT_ask(SidebarPanel, bpy.types.Panel):
             big.scale_y = 1.5
             big.operator("splatonym.describe", icon="VIEWZOOM").result = result.id
         else:
-            _draw_question(column, context, result)
             found = last_answer(result)
+            _draw_question(column, context, result, "" if found is None else found.text)
             if found is not None:
                 _draw_answer(column, context, result, found)
         draw_job(layout, context, PLACE)
 
 
-def _draw_question(layout: bpy.types.UILayout, context: bpy.types.Context, result: Result) -> None:
+def _draw_question(layout: bpy.types.UILayout, context: bpy.types.Context, result: Result, last: str) -> None:
     """The question, what was asked before, and what is chosen."""
     question = context.scene.splatonym_question
     row = layout.row(align=True)
@@ -55,7 +55,7 @@ def _draw_question(layout: bpy.types.UILayout, context: bpy.types.Context, resul
     row.prop(question, "text", text="", icon="VIEWZOOM", placeholder="red chair, not armchair")
     ask = row.operator("splatonym.query", text="Ask")
     ask.result, ask.text, ask.level = result.id, question.text, question.level
-    recent = [text for text in recent_questions(result.collection) if text != question.text]
+    recent = [text for text in recent_questions(result.collection) if text not in (question.text, last)]
     if recent:
         flow = layout.grid_flow(row_major=True, columns=2 if context.region.width < 420 else 3, even_columns=True, align=True)
         for text in recent[:4]:
@@ -76,13 +76,17 @@ def _draw_answer(layout: bpy.types.UILayout, context: bpy.types.Context, result:
     draw_histogram(inside, context, found.histogram, found.threshold)
     inside.prop(question, "threshold", slider=True)
     row = box.row(align=True)
-    row.prop(question, "level", expand=True)
+    row.label(text="Refine to")
+    row.prop_enum(question, "level", "part", text="Points")
+    row.prop_enum(question, "level", "object", text="Objects")
+    row.prop_enum(question, "level", "group", text="Classes")
     _draw_things(box, context, found)
     _draw_heat(box, context, result)
     column = layout.column(align=True)
     column.enabled = summary_of(result.collection).chosen > 0
     row = column.row(align=True)
-    row.operator("splatonym.select_answer_points", text="Select Points", icon="POINTCLOUD_DATA").result = result.id
+    points = row.operator("splatonym.select_answer_points", text="Select Points", icon="POINTCLOUD_DATA")
+    points.result, points.edit_mode = result.id, True
     row.operator("splatonym.select_answer", text="Select Objects", icon="OBJECT_DATA").result = result.id
     row = column.row(align=True)
     row.operator("splatonym.answer_to_class", text="Make Class", icon="OUTLINER_COLLECTION").result = result.id

@@ -21,12 +21,8 @@ from .base import SidebarPanel, draw_job, draw_wrapped
 PLACE = "classes"
 PAGE = 8
 """Things that are listed at once."""
-_ICONS = {
-    "COLOUR": "SHADING_TEXTURE", "CLASS": "COLOR", "CONFIDENCE": "FORCE_HARMONIC", "INSTANCE": "OUTLINER_OB_GROUP_INSTANCE",
-    "ANSWER": "VIEWZOOM",
-}  # fmt: skip
 _WIDE = 400
-"""Pixels at 100 % from which on the switch has words."""
+"""Pixels at 100 % from which on the switch is a row of buttons."""
 
 
 class SPLATONYM_UL_classes(bpy.types.UIList):
@@ -243,13 +239,13 @@ def _draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, result:
     else:
         row.prop(result.collection, "name", text="", icon="OUTLINER_COLLECTION")
     row.operator("splatonym.remove_result", text="", icon="TRASH").result = result.id
+    if context.region.width < _WIDE * context.preferences.system.ui_scale:
+        layout.prop(result.collection, "splatonym_show")
+        return
     row = layout.row(align=True)
-    wide = context.region.width > _WIDE * context.preferences.system.ui_scale
-    for mode, label, *_text in SHOW_MODES:
+    for mode, *_rest in SHOW_MODES:
         if mode != "ANSWER" or ANSWER in result.collection:
-            row.prop_enum(
-                result.collection, "splatonym_show", mode, text=label if wide else "", icon="NONE" if wide else _ICONS[mode]
-            )
+            row.prop_enum(result.collection, "splatonym_show", mode)
 
 
 def _draw_classes(layout: bpy.types.UILayout, result: Result, summary: Summary) -> None:
@@ -299,25 +295,24 @@ def _draw_instances(layout: bpy.types.UILayout, collection: bpy.types.Collection
     marked, alone = collection.splatonym_instance, isolated(collection)
     box = layout.box().column(align=True)
     for thing in things[(page - 1) * PAGE : page * PAGE]:
-        row = box.row(align=True)
+        row = box.split(factor=0.5, align=True)
         name = row.row(align=True)
         name.alignment = "LEFT"
-        name.operator(
-            "splatonym.activate_instance",
-            text=thing.name,
-            icon="RADIOBUT_ON" if thing.id == marked else "RADIOBUT_OFF",
-            emboss=False,
-            translate=False,
-        ).instance = thing.id
-        _draw_numbers(row, thing)
+        mark = "RADIOBUT_ON" if thing.id == marked else "RADIOBUT_OFF"
+        button = name.operator("splatonym.activate_instance", text=thing.name, icon=mark, emboss=False, translate=False)
+        button.instance = thing.id
+        rest = row.row(align=True)
+        rest.alignment = "RIGHT"
+        _draw_numbers(rest, thing)
         only = alone == ("", thing.id)
-        row.operator("splatonym.isolate", text="", icon="SOLO_ON" if only else "SOLO_OFF", emboss=False).instance = thing.id
+        rest.operator("splatonym.isolate", text="", icon="SOLO_ON" if only else "SOLO_OFF", emboss=False).instance = thing.id
     if pages > 1:
         layout.prop(collection, "splatonym_page", text=_("Page {} of {}").format(page, pages))
     column = layout.column(align=True)
     column.enabled = any(thing.id == marked for thing in things) and not jobs.state.running
     row = column.row(align=True)
-    row.operator("splatonym.select_class_points", text="Select Points", icon="POINTCLOUD_DATA").instance = marked
+    points = row.operator("splatonym.select_class_points", text="Select Points", icon="POINTCLOUD_DATA")
+    points.instance, points.edit_mode = marked, True
     row.operator("splatonym.select_class", text="Select Objects", icon="OBJECT_DATA").instance = marked
     row = column.row(align=True)
     row.operator("splatonym.rename_instance", text="Rename", icon="GREASEPENCIL")

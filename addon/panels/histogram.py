@@ -27,8 +27,11 @@ _previews: Any = None
 _drawn: tuple[object, ...] | None = None
 
 
-def histogram_pixels(counts: Sequence[int], threshold: float) -> npt.NDArray[np.float32]:
-    """[SIZE, TILES * SIZE, 4] RGBA from the bottom row up: bars by the cube root, so that few among many show."""
+def histogram_pixels(counts: Sequence[int], threshold: float, text: Sequence[float] = (1, 1, 1)) -> npt.NDArray[np.float32]:
+    """[SIZE, TILES * SIZE, 4] RGBA from the bottom row up: bars by the cube root, so that few among many show.
+
+    text: the theme's colour of text, which the threshold has; it also says whether the theme is dark.
+    """
     width = TILES * SIZE
     picture = np.zeros((SIZE, width, 4), np.float32)
     heights = np.cbrt(np.maximum(np.asarray(counts, float), 0)) if len(counts) else np.zeros(1)
@@ -38,14 +41,15 @@ def histogram_pixels(counts: Sequence[int], threshold: float) -> npt.NDArray[np.
     top = np.ceil(heights[bar] * (SIZE - 8)).astype(int)
     rows = np.arange(SIZE)[:, None]
     colours = heat_colours((np.arange(len(heights))[bar] + 0.5) / len(heights)) / np.float32(255)
-    lightened = colours * 0.75 + 0.25  # the darkest would not show on a dark theme
+    dark_theme = sum(text[:3]) > 1.5
+    shown = colours * 0.75 + 0.25 if dark_theme else colours * 0.8  # the darkest, or the brightest, would not show on the box
     filled = (rows < top) | (rows < 1)
     if width // len(heights) >= 3:
         filled &= ((np.arange(width) * len(heights) / width) % 1 < 1 - 1.0 / (width // len(heights))) | (rows < 1)
-    picture[..., :3] = np.where(filled[..., None], lightened, 0)
+    picture[..., :3] = np.where(filled[..., None], shown, 0)
     picture[..., 3] = filled * np.where(scores >= threshold, 1.0, _FAINT)
     line = min(width - 2, max(0, round(threshold * width) - 1))
-    picture[:, line : line + 2] = (1, 1, 1, 0.9)
+    picture[:, line : line + 2] = (*text[:3], 0.9)
     return picture
 
 
@@ -53,7 +57,7 @@ def draw_histogram(layout: bpy.types.UILayout, context: bpy.types.Context, count
     """The histogram over the whole width of the panel."""
     if _previews is None:
         return
-    _fill(counts, threshold)
+    _fill(counts, threshold, tuple(context.preferences.themes[0].user_interface.wcol_box.text[:3]))
     unit = 20 * context.preferences.system.ui_scale
     scale = max(1.5, (context.region.width - 2.2 * unit) / unit / TILES)
     row = layout.row(align=True)
@@ -61,13 +65,13 @@ def draw_histogram(layout: bpy.types.UILayout, context: bpy.types.Context, count
         row.template_icon(_previews[f"tile {tile}"].icon_id, scale=scale)
 
 
-def _fill(counts: Sequence[int], threshold: float) -> None:
+def _fill(counts: Sequence[int], threshold: float, text: tuple[float, ...]) -> None:
     """Draw the tiles, if they show something else."""
     global _drawn
-    key = (tuple(counts), round(threshold * TILES * SIZE))
+    key = (tuple(counts), round(threshold * TILES * SIZE), text)
     if key == _drawn:
         return
-    picture = histogram_pixels(counts, threshold)
+    picture = histogram_pixels(counts, threshold, text)
     for tile in range(TILES):
         preview = _previews.get(f"tile {tile}") or _previews.new(f"tile {tile}")
         part = picture[:, tile * SIZE : (tile + 1) * SIZE]
