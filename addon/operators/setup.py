@@ -74,8 +74,8 @@ class SPLATONYM_OT_setup_server(_Modal, bpy.types.Operator):
         name="Torch Build", description="Which build of torch is downloaded", items=BUILDS, default=builds.AUTOMATIC
     )
     again: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Reinstall Everything",
-        description="Install every package anew, also what seems to be there",
+        name="Download Anew",
+        description="Download every package anew, also what is there from an earlier attempt",
         options={"SKIP_SAVE"},
     )
 
@@ -304,7 +304,10 @@ def _repair(interpreter: Path) -> jobs.Work:
         if environment is None:  # not ours to change
             raise
     _need_online()
-    return (yield from _set_up(setup.plan(environment.build, again=True)))
+    try:
+        return (yield from _set_up(setup.plan(environment.build)))  # from what was downloaded, if that is whole
+    except NotAvailable:
+        return (yield from _set_up(setup.plan(environment.build, again=True)))
 
 
 def _remove(stored: preferences.SplatonymPreferences | None) -> jobs.Work:

@@ -45,7 +45,7 @@ class Plan:
     """What is set up, and where.
 
     base: the user's folder for all of it. requirements: the folder with server.in, server.txt and uv.txt. check: what the finished
-    environment's Python must run, and that tells whether it is fit (server/fit.py). again: install everything anew, whatever is there.
+    environment's Python must run, and that tells whether it is fit (server/fit.py). again: download everything anew, whatever is there.
     """
 
     base: Path
@@ -61,8 +61,9 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the environment will lie."""
-        return self.base / environments.FOLDER / f"{environments.fingerprint(self.requirements)}-{self.build.name}"
+        """Where the environment will lie: beside one that is finished, which stays until the new one is."""
+        usual = self.base / environments.FOLDER / f"{environments.fingerprint(self.requirements)}-{self.build.name}"
+        return usual.with_name(f"{usual.name}-2") if (usual / environments.STAMP).exists() else usual
 
     def variables(self) -> dict[str, str]:
         """What uv is told beside its arguments. A mirror or proxy that the person has set stays in force."""
@@ -81,17 +82,16 @@ def set_up(plan: Plan) -> Generator[Step, None, Environment]:
     with locked(plan.base / LOCK):
         write_log(plan.log, f"\n== {time.strftime('%Y-%m-%d %H:%M:%S')} Splatonym {plan.version}: {plan.build.name}")
         clear_rubbish(plan.base)
-        finished = False
+        folder, finished = plan.folder, False
         try:
             uv = yield from _uv(plan)
             python = yield from _python(plan, uv)
-            yield from _packages(plan, uv, python)
-            found = yield from check(environments.interpreter_of(plan.folder), plan.check, plan.log)
+            yield from _packages(plan, folder, uv, python)
+            found = yield from check(environments.interpreter_of(folder), plan.check, plan.log)
             if not found["fit"]:
-                raise not_fit(environments.interpreter_of(plan.folder), found, plan.log)
-            made = Environment(
-                plan.folder, plan.version, environments.fingerprint(plan.requirements), plan.build.name, found["python"]
-            )
+                raise not_fit(environments.interpreter_of(folder), found, plan.log)
+            wanted = environments.fingerprint(plan.requirements)
+            made = Environment(folder, plan.version, wanted, plan.build.name, found["python"])
             environments.stamp(made)
             finished = True
         except ProgramFailed as error:
@@ -102,9 +102,9 @@ def set_up(plan: Plan) -> Generator[Step, None, Environment]:
             ) from error
         finally:
             if not finished:
-                discard(plan.folder)
+                discard(folder)
         for other in sorted((plan.base / environments.FOLDER).iterdir()):
-            if other != plan.folder:
+            if other != folder:
                 discard(other)
         write_log(plan.log, "== ready")
     return made
@@ -137,7 +137,7 @@ def _check_room(plan: Plan) -> None:
     """Refuse early what cannot fit onto the disk."""
     plan.base.mkdir(parents=True, exist_ok=True)
     needed, free = plan.build.installed or plan.build.download, shutil.disk_usage(plan.base).free
-    there = environments.interpreter_of(plan.folder).exists() or (plan.base / "cache").exists()
+    there = (plan.base / "cache").exists()  # an earlier attempt got so far; it goes on, and a full disk is said then
     if needed is not None and free < needed and not there:
         raise NotAvailable(
             f"The disk of '{plan.base}' has {builds.human(free)} free; the server's packages take {builds.human(needed)}.",
@@ -228,15 +228,15 @@ def _python(plan: Plan, uv: Path) -> Generator[Step, None, Path]:
     )
 
 
-def _packages(plan: Plan, uv: Path, python: Path) -> Generator[Step, None, None]:
+def _packages(plan: Plan, folder: Path, uv: Path, python: Path) -> Generator[Step, None, None]:
     """The pinned packages into a fresh environment. What an earlier attempt had downloaded is in the cache."""
-    yield from in_thread(lambda: _remove(plan.folder), Step("Packages", 0.0, "making room"))
+    yield from in_thread(lambda: _remove(folder), Step("Packages", 0.0, "making room"))
     step, variables = Step("Packages", 0.0), plan.variables()
-    yield from run([uv, "venv", "--no-project", "--python", python, plan.folder], plan.log, step, variables)
+    yield from run([uv, "venv", "--no-project", "--python", python, folder], plan.log, step, variables)
     pinned = plan.base / "constraints.txt"
     text = (plan.requirements / "server.txt").read_text(encoding="utf-8")
     pinned.write_text(builds.constraints(text, plan.build.name), encoding="utf-8")
-    interpreter = environments.interpreter_of(plan.folder)
+    interpreter = environments.interpreter_of(folder)
     command: list[str | Path] = [uv, "pip", "install", "--python", interpreter, "-c", pinned]
     command += ["-r", plan.requirements / "server.in"]
     if plan.build.name != builds.INDEX:

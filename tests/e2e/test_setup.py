@@ -170,6 +170,19 @@ def test_an_environment_that_is_not_fit_does_not_count(plan, monkeypatch, tmp_pa
     nothing_is_there(plan)
 
 
+def test_what_works_stays_until_the_new_one_does(plan, monkeypatch, tmp_path):
+    made = jobs.run_to_end(steps.set_up(plan))
+    good = plan.check.read_text()
+    plan.check.write_text(good.replace("thing.SIZE > 0", "False"))
+    with pytest.raises(NotAvailable, match="cannot run"):
+        jobs.run_to_end(steps.set_up(plan))
+    assert environments.find(plan.base, made.requirements) == made and made.interpreter.exists()
+    plan.check.write_text(good)
+    again = jobs.run_to_end(steps.set_up(plan))
+    assert again.folder != made.folder and not made.folder.exists()
+    assert jobs.run_to_end(steps.set_up(plan)).folder == made.folder, "the two names take turns"
+
+
 def test_the_small_set_up_from_the_real_index(plan, monkeypatch):
     monkeypatch.delenv("UV_DEFAULT_INDEX")
     try:
