@@ -4,9 +4,11 @@
     python3 scripts/benchmark.py wire        the pipe beside a bare pipe
     python3 scripts/benchmark.py importing   1,000,000 Gaussians into Blender, beside Blender's own PLY import
     python3 scripts/benchmark.py stages      the main job's stages on the demo room, seconds and peak memory
+    python3 scripts/benchmark.py addon       how long each job holds Blender's main thread, tick by tick
     python3 scripts/benchmark.py raster      the rasterizer beside the torch reference; --prototype PATH beside another one
     python3 scripts/benchmark.py network     pictures to named Gaussians: stages and peak memory by size and number of views
     python3 scripts/benchmark.py semantics   open vocabulary: a view's features, registration, joining, renaming, questions, files
+    python3 scripts/benchmark.py live        the live view: pictures a second, from the server and in a window
     python3 scripts/benchmark.py all --json figures.json
 
 Each benchmark runs in the environment that it needs. Machines are noisy: quote medians and ratios from one run.
@@ -31,9 +33,11 @@ BENCHMARKS = {
     "wire": ("server", ["numpy"]),
     "importing": ("blender", ["bpy", "numpy"]),
     "stages": ("blender", ["bpy", "numpy"]),
+    "addon": ("blender", ["bpy", "numpy"]),
     "raster": ("server", ["numpy", "torch", "numba"]),
     "network": ("server", ["numpy", "torch", "numba"]),
     "semantics": ("server", ["numpy", "torch", "numba", "open_clip_torch"]),
+    "live": ("server", ["numpy", "numba"]),
 }
 
 

@@ -100,7 +100,8 @@ def at_rest(count=1, seconds=120):
         yield 0.1
         regions = list(running._state.regions.values())
         now = time.monotonic()
-        if len(regions) >= count and all(r.live.picture is not None and r.live.finished(now) for r in regions):
+        reading = any(source.busy for source in running._state.sources.values())
+        if not reading and len(regions) >= count and all(r.live.picture is not None and r.live.finished(now) for r in regions):
             yield 0.5
             return
     raise AssertionError("the live view did not come to rest")

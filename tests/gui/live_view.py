@@ -125,17 +125,23 @@ def steps(ui):
 
     look_from_the_front(view3d)
     yield 0.5
-    yield from drag(ui, 3, each=lambda step: step == 30 and ui.shot(str(OUT / "live_moving.png")))
+    yield from drag(ui, 3, each=lambda step: step == 8 and ui.shot(str(OUT / "live_moving.png")))
     yield from at_rest()
     assert view3d.view_rotation.to_euler().z != math.radians(15), "the drag has turned nothing"
     check("after_drag")
 
     cube = next(item for item in result.collection.all_objects if "cabinet" in item.name)
+    scene.splatonym_live.hide_points = False  # what is hidden stays where it is, in Blender
+    yield 1.0
     cube.location.z += 3  # its points, not the mesh
+    before = running._state.regions[region.as_pointer()].live.picture
     yield 1.0
     yield from at_rest()
     ui.shot(str(OUT / "live_points_moved.png"))
+    assert running._state.regions[region.as_pointer()].live.picture is not before
     cube.location.z -= 3
+    yield 1.0
+    scene.splatonym_live.hide_points = True
     yield 1.0
     yield from at_rest()
     check("points_back")
