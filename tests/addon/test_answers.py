@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The last answer of a result: kept in the file, chosen anew by another threshold or level, and drawn as bars."""
 
+import json
+
 import bpy
 import numpy as np
 import pytest
 import splatonym
-from splatonym.addon.answers import Found, choose_anew, chosen_points, keep_answer, last_answer
+from splatonym.addon.answers import Found, choose_anew, chosen_points, keep_answer, last_answer, recent_questions
 from splatonym.addon.build import build_scene, find_results, read_gaussians
-from splatonym.addon.panels.ask import bars
+from splatonym.addon.panels.histogram import SIZE, TILES, histogram_pixels
 from splatonym.core.errors import InvalidInput
 
 from .build_scenes import random_scene
@@ -72,7 +74,60 @@ def test_the_answer_survives_saving(result, tmp_path):
     assert last_answer(find_results(bpy.context.scene)[0]) == before
 
 
+def test_other_classes_and_fewer_points_count_anew(result):
+    """The last answer follows what people edit."""
+    asked(result)
+    before = last_answer(result)
+    bpy.ops.splatonym.instance_to_class(instance=2, class_name="lamp")
+    assert last_answer(find_results(bpy.context.scene)[0]).count == before.count
+    bpy.ops.splatonym.delete_instance(instance=1)
+    (anew,) = find_results(bpy.context.scene)
+    found = last_answer(anew)
+    assert (found.count, list(found.things)) == (0, []) and sum(found.histogram) == anew.count
+    bpy.context.scene.splatonym_question.threshold = 0.55
+    found = last_answer(anew)
+    assert [thing["class"] for thing in found.things] == [""] and found.count == chosen_points(anew).sum() > 0
+
+
+@pytest.mark.parametrize("kept", ["{", "7", '{"text": "chair"}', '{"other": 1}', "[]"])
+def test_a_damaged_answer_is_none(result, kept):
+    asked(result)
+    result.collection["splatonym_answer"] = kept
+    assert last_answer(result) is None
+    bpy.context.scene.splatonym_question.threshold = 0.3
+
+
+def test_recent_questions(result):
+    for text in ("chair", "lamp", "chair", "red sofa"):
+        keep_answer(result, Found(text, "object", 0.5, 0, [], [0] * 64), np.zeros(400, np.float32), np.zeros(400, bool))
+    assert recent_questions(result.collection) == ["red sofa", "chair", "lamp"]
+    result.collection["splatonym_recent"] = json.dumps([1, "", "table"])
+    assert recent_questions(result.collection) == ["table"]
+    result.collection["splatonym_recent"] = 3
+    assert recent_questions(result.collection) == []
+
+
+# The histogram
+
+
+def heights(counts, **options):
+    picture = histogram_pixels(counts, 2.0, **options)
+    assert picture.shape == (SIZE, TILES * SIZE, 4) and picture.dtype == np.float32 and 0 <= picture.min() <= picture.max() <= 1
+    return (picture[:, :-2, 3] > 0).sum(0)
+
+
 def test_bars_show_few_among_many():
-    line = bars([1000, 0, 1, 0, *[0] * 60])
-    assert len(line) == 32 and line[0] == "█" and line[1] != " " and set(line[2:]) == {" "}
-    assert bars([0] * 64) == " " * 32 and bars([]) == ""
+    bars = heights([1000, 0, 1, 0, *[0] * 60])
+    first, second, third = (bars[k * 4 : k * 4 + 3].max() for k in range(3))
+    assert first > 3 * third > 3 * second >= 3 and second == 1  # the ground line
+
+
+def test_what_is_meant_is_bright_and_the_threshold_marked():
+    picture = histogram_pixels([10] * 64, 0.5, (0.1, 0.2, 0.3))
+    line = TILES * SIZE // 2
+    assert np.allclose(picture[0, line, :3], (0.1, 0.2, 0.3)) and picture[0, line - 8, 3] < 0.5 < picture[0, line + 8, 3]
+
+
+def test_odd_histograms():
+    for counts in ([], [0] * 64, [5], [1, 2, 3], [-1, 4], list(range(500))):
+        heights(counts)
