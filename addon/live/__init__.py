@@ -10,16 +10,14 @@
 - drawing.py: the picture into the viewport. running.py: timer, handlers, and all that ends it. settings.py: what is remembered.
 """
 
-from .running import any_live, frame_rate, is_live, register, shown_size, start, status, stop, stop_all, unregister
+from .running import any_live, is_live, register, start, status, stop, stop_all, unregister
 from .settings import SplatonymLive
 
 __all__ = [
     "SplatonymLive",
     "any_live",
-    "frame_rate",
     "is_live",
     "register",
-    "shown_size",
     "start",
     "status",
     "stop",

@@ -16,6 +16,7 @@ from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
+from bpy.app.translations import pgettext_iface as _
 
 from ...core.errors import Cancelled, NotAvailable, SplatonymError
 from ...core.wire.errors import ServerDied
@@ -81,7 +82,7 @@ def any_live() -> bool:
 
 
 def figures() -> Figures:
-    """What was measured; for the benchmark and the panel."""
+    """What was measured; for the benchmark."""
     return _state.figures
 
 
@@ -138,24 +139,6 @@ def status(space: bpy.types.Space) -> str:
     if regions[0].live.picture is None:
         return "SERVER"
     return "ON"
-
-
-def shown_size(space: bpy.types.Space) -> tuple[int, int]:
-    """Width and height of the newest picture of a viewport; zeros where there is none."""
-    for region in _state.regions.values():
-        if region.space == space.as_pointer() and region.live.picture is not None:
-            height, width = region.live.picture.texels.shape[:2]
-            return width, height
-    return 0, 0
-
-
-def frame_rate(now: float | None = None) -> float:
-    """Pictures a second over the last second in which there were any."""
-    times = _state.figures.pictures
-    if len(times) < 2:
-        return 0.0
-    recent = [moment for moment in times if times[-1] - moment <= 1.0]
-    return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
 
 
 # --- Blender calls these ------------------------------------------------------------------------------------------------------
@@ -282,7 +265,7 @@ def _look_at_results(now: float) -> None:
     if _state.sources and all(source.find() is None for source in _state.sources.values()):
         stop_all()
         if not jobs.state.running:
-            jobs.state.told(PLACE, "The result is gone, so the live view is off.")
+            jobs.state.told(PLACE, _("The result is gone, so the live view is off."))
         redraw()
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import bpy
-from bpy.app.translations import pgettext_iface as _
 
 from .. import live
 from ..build import find_results
@@ -43,7 +42,7 @@ class SPLATONYM_PT_live(SidebarPanel, bpy.types.Panel):
 
 
 def _draw_status(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """What is waited for, or how fast it goes."""
+    """What is waited for; nothing where the picture is there."""
     match live.status(context.space_data):
         case "JOB":
             layout.label(text="Waiting for the job to end", icon="TIME")
@@ -53,13 +52,6 @@ def _draw_status(layout: bpy.types.UILayout, context: bpy.types.Context) -> None
             layout.label(text="Waiting for the server", icon="TIME")
         case "UNASKED":
             layout.label(text="Ask something first", icon="INFO")
-        case _:
-            width, height = live.shown_size(context.space_data)
-            rate = live.frame_rate()
-            text = _("{width} × {height} pixels").format(width=width, height=height)
-            if rate:
-                text += " · " + _("{rate:.0f} a second").format(rate=rate)
-            layout.label(text=text, icon="CHECKMARK")
 
 
 CLASSES = (SPLATONYM_PT_live,)

@@ -226,7 +226,7 @@ def test_points_are_hidden_while_they_are_shown_live_and_the_end_leaves_nothing(
     region = begin(viewport)
     assert live.is_live(viewport) and live.status(viewport) in ("READ", "SERVER")
     run(lambda: region.live.picture is not None and hiding.HIDDEN in sheets.collection)
-    assert live.status(viewport) == "ON" and live.shown_size(viewport) != (0, 0)
+    assert live.status(viewport) == "ON"
     assert max(running.figures().ticks) < 1.0
     live.stop(viewport)
     assert not live.any_live() and hiding.HIDDEN not in sheets.collection
