@@ -77,8 +77,9 @@ def draw_wrapped(layout: bpy.types.UILayout, text: str, context: bpy.types.Conte
     """Labels do not wrap by themselves: about 7 pixels a letter at 100 %."""
     width = max(20, int(context.region.width / (7 * context.preferences.system.ui_scale)) - 6)
     column, line = layout.column(align=True), ""
-    for word in [*text.split(), None]:
-        if word is not None and len(line) + len(word) < width:
+    pieces = [word[start : start + width] for word in text.split() for start in range(0, len(word), width)]  # of a long path
+    for word in [*pieces, None]:
+        if word is not None and (not line or len(line) + len(word) < width):
             line = f"{line} {word}".strip()
             continue
         column.label(text=line, icon=icon)

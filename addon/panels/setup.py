@@ -8,6 +8,7 @@ from bpy.app.translations import pgettext_iface as _
 
 from ... import __version__
 from .. import jobs, setup
+from ..setup import builds
 from .base import SidebarPanel, draw_job, draw_wrapped
 
 PLACE = "setup"
@@ -60,19 +61,21 @@ class SPLATONYM_PT_server(SidebarPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout, known = self.layout, setup.status()
         column = layout.column(align=True)
-        if known.environment is not None:
-            words = _("Version {version}, Python {python}, torch for {build}")
-            made = known.environment
-            column.label(text=words.format(version=made.version, python=made.python, build=made.build), icon="CHECKMARK")
+        made = known.environment
+        if made is not None:
+            words = _("Version {version}, Python {python}")
+            column.label(text=words.format(version=made.version, python=made.python), icon="CHECKMARK")
+            build = _("Ordinary") if made.build == builds.INDEX else made.build.upper()
+            column.label(text=_("Torch build: {build}").format(build=build), icon="BLANK1")
         else:
             column.label(text="A Python that was there already", icon="CHECKMARK")
-        draw_wrapped(column, str(known.interpreter), context, icon="BLANK1")
+        column.label(text=str(known.interpreter), icon="BLANK1", translate=False)
         row = layout.row(align=True)
         row.operator("splatonym.repair_server", text="Repair", icon="TOOL_SETTINGS")
         row.operator("splatonym.use_existing_python", text="Change", icon="FILE_FOLDER")
         row = layout.row(align=True)
         row.operator("splatonym.open_log", icon="TEXT").log = "SERVER"
-        if known.environment is not None:
+        if made is not None:
             row.operator("splatonym.remove_server", text="Remove", icon="TRASH")
         else:
             row.operator("splatonym.setup_server", icon="IMPORT")
