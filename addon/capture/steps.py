@@ -50,7 +50,7 @@ def _apart(
 ) -> Generator[Step, None, Captured]:
     views = []
     with Apart(context, shots, settings) as child:
-        first = Step(STAGE, 0.0, waiting=True)
+        first = Step(STAGE, 0.0, "copying the scene", waiting=True)
         for name in unsaved_pictures():
             yield from in_thread(child.take_picture(name), first)
         yield first

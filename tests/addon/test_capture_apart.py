@@ -102,6 +102,7 @@ def show(image, thing):
 
 
 def test_views_are_those_of_this_blender(busy):  # noqa: F811
+    bpy.context.scene.cycles.device = "GPU"  # which is the processor where there is none
     bpy.data.objects["Cube"]["semantic_class"] = "throne"
     bpy.data.objects.new("Aardvark", bpy.data.meshes.new("Aardvark"))  # nothing uses it, so the copy does not have it
     here = capture(bpy.context, busy, VIEW)
