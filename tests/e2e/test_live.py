@@ -197,11 +197,9 @@ def viewport(addon, sheets):
     areas = [area for screen in screens for area in screen.areas]
     if not areas:
         pytest.skip("this Blender has no window data in the background")
-    area = areas[0]
-    before, area.type = area.type, "VIEW_3D"
-    yield area.spaces.active
+    areas[0].type = "VIEW_3D"
+    yield areas[0].spaces.active  # not to be touched after a test that loads another file
     live.stop_all()
-    area.type = before
 
 
 def begin(space, show="COLOUR"):
