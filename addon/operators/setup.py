@@ -203,7 +203,12 @@ class SPLATONYM_OT_remove_server(_Modal, bpy.types.Operator):
     place = "server"
 
     def ask(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return set(context.window_manager.invoke_confirm(self, event))
+        question = {
+            "title": "Remove Server",
+            "message": "Python, packages and downloads are deleted; results stay",
+            "confirm_text": "Remove",
+        }
+        return set(context.window_manager.invoke_confirm(self, event, icon="WARNING", **question))
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
         return _remove(preferences.preferences(context))
