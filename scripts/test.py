@@ -2,7 +2,8 @@
 """Runs all tests: lint, types, core, server, add-on in Blender, end to end over a real server process.
 
     python3 scripts/test.py                                  everything, on Blender 4.5
-    python3 scripts/test.py --blender 4.2 5.0 5.2            the add-on's tests on other versions of Blender
+    python3 scripts/test.py --blender all                    the add-on's tests on 4.2, 4.5, 5.0 and 5.2
+    python3 scripts/test.py --blender 4.2 -- -k ply          ... on one of them
     python3 scripts/test.py --only lint types server -- -k ply
 
 What follows `--` goes to pytest. The environments are set up first where they are missing.
@@ -31,6 +32,9 @@ STEPS = {
     "gui": ("blender", ["-m", "pytest", "tests/gui"]),
 }
 
+# version of Blender: the environment that holds it
+BLENDERS = {"4.2": "blender-4.2", "4.5": "blender", "5.0": "blender-5.0", "5.2": "blender-5.2"}
+
 
 def run_step(name: str, environment: str, command: list[str], extra: list[str], link: str) -> bool:
     """Run one step and say how it went."""
@@ -50,12 +54,19 @@ def run_step(name: str, environment: str, command: list[str], extra: list[str], 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=STEPS, help="run these steps only")
-    parser.add_argument("--blender", nargs="+", metavar="VERSION", help="run the add-on's tests on these versions: 4.2 5.0 5.2")
+    parser.add_argument(
+        "--blender",
+        nargs="+",
+        choices=["all", *BLENDERS],
+        metavar="VERSION",
+        help=f"the add-on's tests on: all, {', '.join(BLENDERS)}",
+    )
     parser.add_argument("pytest", nargs=argparse.REMAINDER, help="after --: arguments for pytest")
     arguments = parser.parse_args()
     extra = [word for word in arguments.pytest if word != "--"]
     if arguments.blender:
-        steps = {f"addon on {v}": (f"blender-{v}", ["-m", "pytest", "tests/addon"]) for v in arguments.blender}
+        versions = BLENDERS if "all" in arguments.blender else dict.fromkeys(arguments.blender)
+        steps = {f"addon on {version}": (BLENDERS[version], ["-m", "pytest", "tests/addon"]) for version in versions}
     else:
         steps = {name: step for name, step in STEPS.items() if not arguments.only or name in arguments.only}
     try:
