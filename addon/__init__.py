@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import command, connection, demo, jobs, live, operators, output, panels, preferences, properties
+from . import command, connection, demo, jobs, live, operators, output, panels, preferences, properties, translations
 from .classes import registration as class_properties
 
 _CLASSES = (
@@ -24,7 +24,7 @@ _CLASSES = (
 )
 
 
-_PARTS = (class_properties, panels, demo, live, command)
+_PARTS = (class_properties, panels, demo, live, command, translations)
 """Modules with more to register than classes."""
 _registered = ExitStack()
 

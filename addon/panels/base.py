@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import bpy
+from bpy.app.translations import pgettext_iface as _
 
 from ...core.errors import NotAvailable, SplatonymError
 from ...core.wire.errors import NoInterpreter, ServerDied
-from .. import jobs, setup
+from .. import jobs, setup, translations
 from ..preferences import PACKAGE
+from .wrapping import wrapped
 
 
 class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Splatonym"
+    bl_translation_context = translations.CONTEXT  # Blender has other meanings of words such as Views
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -64,23 +67,19 @@ def repair_of(error: SplatonymError) -> tuple[str, dict[str, str]] | None:
 
 def _draw_progress(layout: bpy.types.UILayout) -> None:
     step, left = jobs.state.step, jobs.state.forecast.text()
-    layout.progress(text=f"{step.stage} {step.text}".strip(), factor=step.fraction)
+    layout.progress(text=f"{_(step.stage)} {step.text}".strip(), factor=step.fraction, translate=False)
     row = layout.row(align=True)
     row.operator("splatonym.cancel", icon="CANCEL")
     if left:
         told = row.row()
         told.alignment = "RIGHT"
-        told.label(text=f"{left} left")
+        told.label(text=_("{time} left").format(time=left), translate=False)
 
 
 def draw_wrapped(layout: bpy.types.UILayout, text: str, context: bpy.types.Context, icon: str) -> None:
-    """Labels do not wrap by themselves: about 7 pixels a letter at 100 %."""
+    """A text in as many lines as it needs, translated where it can be: about 7 pixels a letter at 100 %."""
     width = max(20, int(context.region.width / (7 * context.preferences.system.ui_scale)) - 6)
-    column, line = layout.column(align=True), ""
-    pieces = [word[start : start + width] for word in text.split() for start in range(0, len(word), width)]  # of a long path
-    for word in [*pieces, None]:
-        if word is not None and (not line or len(line) + len(word) < width):
-            line = f"{line} {word}".strip()
-            continue
-        column.label(text=line, icon=icon)
-        line, icon = word or "", "NONE" if icon == "NONE" else "BLANK1"
+    column = layout.column(align=True)
+    for line in wrapped(_(text), width):
+        column.label(text=line, icon=icon, translate=False)
+        icon = "NONE" if icon == "NONE" else "BLANK1"
