@@ -65,6 +65,23 @@ def _choose_anew(settings: bpy.types.PropertyGroup, context: bpy.types.Context) 
             jobs.state.told("ask", error=error)
 
 
+def _ask_on_enter(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    """Enter in the panel's question asks it. A property cannot start an operator itself, so this waits for the next moment."""
+    if bpy.app.background or context.window is None or not settings.text.strip():
+        return  # a script asks by the operator
+    window, text, level = context.window.as_pointer(), settings.text, settings.level
+
+    def ask() -> None:
+        there = next((w for w in bpy.context.window_manager.windows if w.as_pointer() == window), None)
+        if there is None or jobs.state.running or not hasattr(bpy.types, "SPLATONYM_OT_query"):
+            return
+        with bpy.context.temp_override(window=there):
+            if bpy.ops.splatonym.query.poll():
+                bpy.ops.splatonym.query("INVOKE_DEFAULT", text=text, level=level)
+
+    bpy.app.timers.register(ask, first_interval=0.0)
+
+
 class SplatonymSettings(bpy.types.PropertyGroup):
     camera_source: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Cameras", description="Which cameras see the scene", items=CAMERA_SOURCES, default="SELECTED"
@@ -120,7 +137,9 @@ class SplatonymSettings(bpy.types.PropertyGroup):
 
 class SplatonymQuestion(bpy.types.PropertyGroup):
     text: bpy.props.StringProperty(  # type: ignore[valid-type]
-        name="Ask", description="What you look for: red chair; chair, stool; chair not armchair", options={"TEXTEDIT_UPDATE"}
+        name="Ask",
+        description="What you look for: red chair; chair, stool; chair not armchair. Enter asks",
+        update=_ask_on_enter,
     )
     level: bpy.props.EnumProperty(  # type: ignore[valid-type]
         name="Level", items=LEVELS, default="object", description="What is chosen", update=_choose_anew

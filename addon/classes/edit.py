@@ -242,8 +242,10 @@ def _renumber(result: Result, before: LabelMap, after: LabelMap, other: dict[str
                     f"The attribute '{name}' of '{item.name}' holds numbers that are no class.",
                     f"Use {least} to {len(before) - 1}.",
                 )
-            columns.write(item.data, {name: ("INT", np.take(table, numbers))})  # -1 takes the last
-            item.data.update_tag()
+            new = np.take(table, numbers)  # -1 takes the last
+            if not np.array_equal(new, numbers):
+                columns.write(item.data, {name: ("INT", new)})
+                item.data.update_tag()
 
 
 def _say(item: bpy.types.Object, number: int) -> None:

@@ -68,13 +68,19 @@ def renamed(labels: LabelMap, old: str, new: str) -> LabelMap:
 
 
 def merged(labels: LabelMap, source: str, target: str) -> LabelMap:
-    """The list without `source`, which becomes another word for `target`; "unlabelled" stays and is no other word for anything."""
+    """The list without `source`, which becomes another word for `target`; "unlabelled" stays and is no other word for anything.
+
+    The last name takes the place that is free: so the numbers of all others stay, and hardly any point has to be written.
+    """
     if source == UNLABELLED:
         return labels
     words = {name: more for name, more in labels.synonyms.items() if name != source}
     if target != UNLABELLED:
         words[target] = tuple(dict.fromkeys((*labels.synonyms.get(target, ()), *_words(labels, source, but=target))))
-    return LabelMap(tuple(name for name in labels.names if name != source), words)
+    *names, last = labels.names
+    if last != source:
+        names[names.index(source)] = last
+    return LabelMap(tuple(names), words)
 
 
 def without_word(synonyms: Mapping[str, tuple[str, ...]], name: str) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bpy.app.handlers import persistent
 
 from ...core.errors import InvalidInput
+from .. import jobs
 from ..build import attributes
 from ..build.objects import INSTANCES, LABELS, RESULT, SYNONYMS, point_objects
 from .names import read_names
@@ -162,6 +163,8 @@ def _on_change(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
 @persistent
 def _on_other_time(*_arguments: object) -> None:
     forget()
+    if jobs.state.place in ("classes", "ask") and not jobs.state.running:
+        jobs.state.told(jobs.state.place)  # what was told was of another time
 
 
 _POINTS = (bpy.types.PointCloud, bpy.types.Mesh)
