@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import bpy
 from bpy.app.translations import pgettext_iface as _
+from bpy.app.translations import pgettext_n as n_
 
 from .. import jobs, planning
 from .base import SidebarPanel, draw_job
@@ -50,7 +51,7 @@ def _draw_plan(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     shares = planning.shown_shares(context.scene)
     if shares is not None:
         column = body.column(align=True)
-        for share, text in zip(shares, ("Seen: {share} %", "From two places: {share} %"), strict=True):
+        for share, text in zip(shares, (n_("Seen: {share} %"), n_("From two places: {share} %")), strict=True):
             column.progress(factor=share, text=_(text).format(share=int(share * 100 + 1e-9)), translate=False)
 
 

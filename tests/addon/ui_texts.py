@@ -7,6 +7,7 @@
 """
 
 import ast
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,11 +44,13 @@ def registered() -> Places:
             _add(found, getattr(cls, label, ""), cls.__name__)
         if issubclass(cls, bpy.types.Operator | bpy.types.Menu | bpy.types.Panel):  # their docstring is their tooltip
             _add(found, next((doc for base in own if (doc := base.__dict__.get("__doc__"))), ""), cls.__name__)
-        _add_properties(found, cls, {key for base in own for key in base.__dict__.get("__annotations__", {})})
+        _add_properties(found, cls, {key for base in own for key in inspect.get_annotations(base)})
     for name in dir(bpy.types):  # and what is added to Blender's own types
         kind = getattr(bpy.types, name)
         if isinstance(kind, type) and issubclass(kind, bpy.types.ID):
-            _add_properties(found, kind, {prop for prop in kind.bl_rna.properties.keys() if prop.startswith("splatonym")})
+            _add_properties(
+                found, kind, {prop.identifier for prop in kind.bl_rna.properties if prop.identifier.startswith("splatonym")}
+            )
     return found
 
 
