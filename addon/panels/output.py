@@ -30,10 +30,10 @@ class SPLATONYM_UL_renames(bpy.types.UIList):
         layout.use_property_split = False
         row = layout.row(align=True)
         row.prop(item, "use", text="")
-        names = row.split(factor=0.4)
+        names = row.split(factor=0.37)
         names.active = item.use and item.name in context.scene.objects
         names.label(text=item.name, translate=False)
-        new = names.split(factor=0.8)
+        new = names.split(factor=0.72)
         new.prop(item, "new", text="", emboss=False, icon="FORWARD")
         share = new.row()
         share.alignment = "RIGHT"
@@ -132,7 +132,7 @@ def _draw_report(layout: bpy.types.UILayout, context: bpy.types.Context, setting
     slowest = sorted(stages.items(), key=lambda stage: -stage[1])[:SLOWEST]
     if slowest:
         body.label(text="Longest Stages")
-        _draw_lines(body.column(align=True), [(name, _("{seconds} s").format(seconds=f"{s:.1f}")) for name, s in slowest])
+        _draw_lines(body.column(align=True), [(_(name), _("{seconds} s").format(seconds=f"{s:.1f}")) for name, s in slowest])
     for note in report.warnings(found):
         draw_wrapped(body, note, context, icon="ERROR")
     row = body.row(align=True)
