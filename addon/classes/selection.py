@@ -20,7 +20,7 @@ CAN_EDIT_POINTS = hasattr(bpy.ops.pointcloud, "select_all") and bpy.app.version 
 
 
 def select_points(context: bpy.types.Context, result: Result, chosen: Mask, *, extend: bool = False, edit: bool = False) -> int:
-    """Select points, and the objects that hold any; unless extended, nothing else stays selected. Returns how many points are new.
+    """Select points, and the objects that hold any; unless extended, nothing else stays selected. Returns how many it found.
 
     edit: go into the mode where points are seen to be selected, where this Blender has it.
     """
@@ -33,6 +33,7 @@ def select_points(context: bpy.types.Context, result: Result, chosen: Mask, *, e
         for item in context.view_layer.objects:
             item.select_set(False)
     most: tuple[int, bpy.types.Object] | None = None
+    count = 0
     for item, start, stop in zip(items, ends[:-1], ends[1:], strict=True):
         rows = chosen[start:stop]
         put_selection(item.data, rows | read_selection(item.data) if extend and item.select_get() else rows)
@@ -40,13 +41,19 @@ def select_points(context: bpy.types.Context, result: Result, chosen: Mask, *, e
             continue
         item.hide_set(False)
         item.select_set(True)
-        if item.select_get() and (most is None or rows.sum() > most[0]):
-            most = int(rows.sum()), item
+        if item.select_get():
+            count += int(rows.sum())
+            if most is None or rows.sum() > most[0]:
+                most = int(rows.sum()), item
+    if most is None and chosen.any():
+        raise InvalidInput(
+            f"These points of '{result.name}' are hidden.", "Show them by the eye in the list, or in the outliner."
+        )
     if most is not None:
         context.view_layer.objects.active = most[1]
         if edit and (CAN_EDIT_POINTS or most[1].type == "MESH") and bpy.ops.object.mode_set.poll():
             bpy.ops.object.mode_set(mode="EDIT")
-    return int(chosen.sum())
+    return count
 
 
 def selected_points(context: bpy.types.Context, result: Result) -> Mask:
