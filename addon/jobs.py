@@ -78,19 +78,38 @@ def in_thread(work: Callable[[], T], step: Step) -> Generator[Step, None, T]:
 
     Steps that are closed early leave the thread to end by itself: nobody takes its outcome.
     """
-    outcome: list[T] = []
-    failed: list[BaseException] = []
+
+    def steps() -> Generator[Step, None, T]:
+        return work()
+        yield  # a generator without steps of its own
+
+    return threaded(steps(), step)
+
+
+def threaded(work: Generator[Step, None, T], first: Step) -> Generator[Step, None, T]:
+    """The steps of work that touches no bpy, taken in a thread; what comes out are its newest steps, waiting, and its outcome or error.
+
+    Steps that are closed early have the work closed at its next one, in its thread.
+    """
+    newest, outcome, failed, unwanted = [first], list[T](), list[BaseException](), threading.Event()
 
     def run() -> None:
         try:
-            outcome.append(work())
+            while not unwanted.is_set():
+                newest[0] = next(work)
+            work.close()
+        except StopIteration as end:
+            outcome.append(end.value)
         except BaseException as error:  # noqa: BLE001 - raised again where the steps are taken
             failed.append(error)
 
-    thread = threading.Thread(target=run, name=f"splatonym {step.stage}", daemon=True)
+    thread = threading.Thread(target=run, name=f"splatonym {first.stage}", daemon=True)
     thread.start()
-    while thread.join(_SHORT) or thread.is_alive():
-        yield replace(step, waiting=True)
+    try:
+        while thread.join(_SHORT) or thread.is_alive():
+            yield replace(newest[0], waiting=True)
+    finally:
+        unwanted.set()
     if failed:
         raise failed[0]
     return outcome[0]
@@ -229,11 +248,12 @@ def stop() -> None:
 
 
 def redraw(context: bpy.types.Context) -> None:
-    """Redraw the sidebars of all 3D views."""
+    """Redraw the sidebars of all 3D views, and not the views themselves: those may be slow, and show the same."""
     for window in context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+            for region in area.regions if area.type == "VIEW_3D" else ():
+                if region.type == "UI":
+                    region.tag_redraw()
 
 
 @persistent
@@ -243,20 +263,10 @@ def _stop_before_load(*_arguments: Any) -> None:
     state.told("predict")
 
 
-@persistent
-def _stop_before_save(*_arguments: Any) -> None:
-    """Capture works in a temporary scene, which must not end up in the file; later stages may go on."""
-    if state.running and state.step.stage == "Capture":
-        stop()
-        state.message = "Cancelled: the file was saved while its cameras were rendered."
-
-
 def register() -> None:
     bpy.app.handlers.load_pre.append(_stop_before_load)
-    bpy.app.handlers.save_pre.append(_stop_before_save)
 
 
 def unregister() -> None:
     stop()
     bpy.app.handlers.load_pre.remove(_stop_before_load)
-    bpy.app.handlers.save_pre.remove(_stop_before_save)

@@ -88,10 +88,15 @@ def build_steps(
     with half_made() as names:
         for fraction in cloud_steps(tables, names):
             yield Step("Import", fraction, text)
-        if place not in bpy.data.scenes:
-            raise InvalidInput(f"The scene '{place}' went away.", "Do not undo or open a file meanwhile; then try again.")
-        clouds = [find_cloud(name) for name in names]
-        return _put(bpy.data.scenes[place], scene, result_id, list(zip(parts, clouds, strict=True)), in_world)
+        try:
+            nodes.ensure_group()  # takes as long as all of the rest, and only the first time
+            yield Step("Import", 1.0, text)
+            if place not in bpy.data.scenes:
+                raise InvalidInput(f"The scene '{place}' went away.", "Do not undo or open a file meanwhile; then try again.")
+            clouds = [find_cloud(name) for name in names]
+            return _put(bpy.data.scenes[place], scene, result_id, list(zip(parts, clouds, strict=True)), in_world)
+        finally:
+            remove_unused()
 
 
 def _put(
@@ -131,7 +136,6 @@ def _put(
         for item in kept:
             item.matrix_world = Matrix()
     set_show(collection, show)
-    remove_unused()
     return describe(collection)
 
 

@@ -31,12 +31,12 @@ from ...core.coverage import (
 )
 from ...core.errors import InvalidInput
 from ..capture.cameras import Shot, read_camera
-from ..jobs import Step
+from ..jobs import Step, threaded
 from .cameras import picture_size, place_cameras, scene_lens
 from .plans import Plan, Target, check, clipped, scene_units
 from .preview import show_coverage
 from .space import ALL_AROUND, CLEARANCE, Ground, find_ground, headroom, look
-from .surfaces import Surfaces, collect
+from .surfaces import Surfaces, collect_steps
 from .views import NEAR, ball_around, grid_of_turns, ground_places, half_angle, ring_places, samples_in, shown, sight
 
 Floats = npt.NDArray[np.floating]
@@ -57,6 +57,7 @@ BESIDE = 2.0
 RINGS = ((1.05, 32), (0.65, 16))
 """Around what stands outdoors: distances, where at 1 the ball around it fits the picture, and numbers of places."""
 ELEVATIONS = np.deg2rad([10.0, 35.0, 65.0])
+_FIRST = Step("Plan", 0.02, "looking for floors")
 SAME_PLACE = 0.03
 """Cameras nearer to each other than this, in eye heights, see from one place."""
 
@@ -86,7 +87,21 @@ def plan_cover(context: bpy.types.Context, options: CoverOptions) -> Generator[S
     check(0 < options.enough <= 1, f"A share of {options.enough:g} cannot be covered.", "Use a share above 0, up to 1.")
     target, lens = Target(context), scene_lens(context.scene)
     camera = lens.camera(context.scene, options.resolution)
-    survey = yield from _survey(context, options, [camera])
+    scale = _scale(context, options)
+    surfaces = yield from collect_steps(context)
+    poses, nearest, coverage = yield from threaded(_covering(surfaces, camera, options, scale), _FIRST)
+    scene, layer = target.now()
+    names = place_cameras(scene, layer, clipped(lens, surfaces, nearest), poses)
+    if options.show:
+        show_coverage(scene, coverage)
+    return Plan(names, coverage)
+
+
+def _covering(
+    surfaces: Surfaces, camera: Camera, options: CoverOptions, scale: float
+) -> Generator[Step, None, tuple[list[Floats], float, Coverage]]:
+    """The poses, how near to a surface their clipping may begin, and what they cover."""
+    survey = yield from _survey(surfaces, options, [camera], scale)
     yield Step("Plan", 0.8, "judging views")
     seen, places, poses = _candidates(camera, survey)
     yield Step("Plan", 0.9, "choosing views")
@@ -95,12 +110,7 @@ def plan_cover(context: bpy.types.Context, options: CoverOptions) -> Generator[S
         raise InvalidInput("No camera has a free view of the scene.", "Lower the eye height, or use a shorter lens.")
     coverage = survey.coverage(seen[chosen], places[chosen])
     nearest = min(survey.distances(survey.places[places[k]])[seen[k]].min() for k in chosen)
-    scene, layer = target.now()
-    lens = clipped(lens, survey.surfaces, min(float(nearest), CLEARANCE * survey.eye))
-    names = place_cameras(scene, layer, lens, [poses[k] for k in chosen])
-    if options.show:
-        show_coverage(scene, coverage)
-    return Plan(names, coverage)
+    return [poses[k] for k in chosen], min(float(nearest), CLEARANCE * survey.eye), coverage
 
 
 def cover_with(context: bpy.types.Context, shots: Sequence[Shot], options: CoverOptions) -> Generator[Step, None, Plan]:
@@ -111,7 +121,23 @@ def cover_with(context: bpy.types.Context, shots: Sequence[Shot], options: Cover
     cameras = [read_camera(lens, *picture_size(context.scene, options.resolution), context.scene) for lens in lenses]
     clips = [(lens.data.clip_start, lens.data.clip_end) for lens in lenses]
     names = [shot.name for shot in shots]
-    survey = yield from _survey(context, options, cameras)
+    scale = _scale(context, options)
+    surfaces = yield from collect_steps(context)
+    coverage = yield from threaded(_covered(surfaces, cameras, clips, names, options, scale), _FIRST)
+    show_coverage(target.now()[0], coverage)
+    return Plan(names, coverage)
+
+
+def _covered(
+    surfaces: Surfaces,
+    cameras: list[Camera],
+    clips: list[tuple[float, float]],
+    names: list[str],
+    options: CoverOptions,
+    scale: float,
+) -> Generator[Step, None, Coverage]:
+    """What cameras cover, each with its clipping distances."""
+    survey = yield from _survey(surfaces, options, cameras, scale)
     seen = np.zeros((len(cameras), len(survey.samples)), dtype=bool)
     for number, (camera, (near, far)) in enumerate(zip(cameras, clips, strict=True)):
         yield Step("Plan", 0.8 + 0.2 * number / len(cameras), names[number])
@@ -121,9 +147,7 @@ def cover_with(context: bpy.types.Context, shots: Sequence[Shot], options: Cover
     positions = np.array([camera.position for camera in cameras])
     cells = np.round(positions / (SAME_PLACE * survey.eye))
     places = np.unique(cells, axis=0, return_inverse=True)[1].reshape(-1)
-    coverage = survey.coverage(seen, places, positions)
-    show_coverage(target.now()[0], coverage)
-    return Plan(names, coverage)
+    return survey.coverage(seen, places, positions)
 
 
 @dataclass(frozen=True)
@@ -165,13 +189,18 @@ class _Survey:
         return Coverage(samples.select(counting), times_seen(seen, places)[counting], self.surfaces.names)
 
 
-def _survey(context: bpy.types.Context, options: CoverOptions, cameras: Sequence[Camera]) -> Generator[Step, None, _Survey]:
-    """Look around a scene from everywhere; nothing to be seen raises InvalidInput."""
-    eye = scene_units(context.scene, options.eye_height, "eye height")
+def _scale(context: bpy.types.Context, options: CoverOptions) -> float:
+    """Metres in a scene unit; options that no scene can meet raise InvalidInput."""
+    scene_units(context.scene, options.eye_height, "eye height")
     check(options.detail >= 0, f"The detail is {options.detail:g} m.", "Give one above 0, or 0 for one that fits the scene.")
-    scale = context.scene.unit_settings.scale_length
-    yield Step("Plan", 0.0, "collecting surfaces")
-    surfaces = collect(context)
+    return float(context.scene.unit_settings.scale_length)
+
+
+def _survey(
+    surfaces: Surfaces, options: CoverOptions, cameras: Sequence[Camera], scale: float
+) -> Generator[Step, None, _Survey]:
+    """Look around a scene from everywhere; nothing to be seen raises InvalidInput. scale: metres in a scene unit."""
+    eye = options.eye_height / scale
     only = surfaces.chosen if options.only_selected else None
     if only is not None and not only.any():
         raise InvalidInput("Nothing that has a surface is selected.", "Select the objects to cover, or cover all.")

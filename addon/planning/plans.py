@@ -10,12 +10,13 @@ import bpy
 import numpy as np
 import numpy.typing as npt
 
+from ...core.cameras import Camera
 from ...core.coverage import Coverage, Samples, pose, sample_surfaces, spread, upright
 from ...core.errors import InvalidInput
-from ..jobs import Step
+from ..jobs import Step, threaded
 from .cameras import Lens, place_cameras, scene_lens
 from .space import ALL_AROUND, CLEARANCE, HEADROOM, WALLS_WITHIN, find_ground, look, raised
-from .surfaces import Surfaces, collect
+from .surfaces import Surfaces, collect_steps
 from .views import NEAR, ball_around, direction, half_angle, ring_places, shown
 
 Floats = npt.NDArray[np.floating]
@@ -86,10 +87,17 @@ def plan_orbit(context: bpy.types.Context, options: OrbitOptions) -> Generator[S
     check(options.rings >= 1, f"{options.rings} rings make no orbit.", "Use 1 or more.")
     target, lens = Target(context), scene_lens(context.scene)
     half = half_angle(lens.camera(context.scene))
-    yield Step("Plan", 0.0, "collecting surfaces")
-    surfaces = collect(context)
+    surfaces = yield from collect_steps(context)
     if not surfaces.chosen.any():
         raise InvalidInput("Nothing that has a surface is selected.", "Select the objects to orbit.")
+    lens, poses, notes = yield from threaded(_orbit(surfaces, lens, half, options), Step("Plan", 0.2, "orbit"))
+    return Plan(place_cameras(*target.now(), lens, poses), None, notes)
+
+
+def _orbit(
+    surfaces: Surfaces, lens: Lens, half: float, options: OrbitOptions
+) -> Generator[Step, None, tuple[Lens, list[Floats], list[str]]]:
+    """The lens, the poses and what is to be said of them."""
     middle, radius = ball_around(surfaces.triangles[surfaces.chosen])
     distance = options.margin * radius / np.sin(half)
     check(distance > radius > 0, f"At distance {options.margin:g} the cameras are inside the objects.", "Use about 1.")
@@ -116,7 +124,7 @@ def plan_orbit(context: bpy.types.Context, options: OrbitOptions) -> Generator[S
     notes = [f"{nearer} of them are nearer than the full frame, where something is in the way."] if nearer else []
     if len(poses) < options.count:
         notes.append(f"{options.count - len(poses)} of {options.count} were left out, where something is in the way.")
-    return Plan(place_cameras(*target.now(), lens, poses), None, notes)
+    return lens, poses, notes
 
 
 def plan_walk(context: bpy.types.Context, options: WalkOptions) -> Generator[Step, None, Plan]:
@@ -130,8 +138,13 @@ def plan_walk(context: bpy.types.Context, options: WalkOptions) -> Generator[Ste
     eye = scene_units(context.scene, options.eye_height, "eye height")
     target, lens = Target(context), scene_lens(context.scene)
     camera = lens.camera(context.scene)
-    yield Step("Plan", 0.0, "collecting surfaces")
-    surfaces = collect(context)
+    surfaces = yield from collect_steps(context)
+    poses = yield from threaded(_walk(surfaces, camera, eye, options), Step("Plan", 0.02, "looking for floors"))
+    return Plan(place_cameras(*target.now(), clipped(lens, surfaces, CLEARANCE * eye), poses))
+
+
+def _walk(surfaces: Surfaces, camera: Camera, eye: float, options: WalkOptions) -> Generator[Step, None, list[Floats]]:
+    """The poses, in the order of the way."""
     ground = yield from find_ground(surfaces, eye, options.where)
     if ground is None:
         raise InvalidInput(
@@ -158,7 +171,7 @@ def plan_walk(context: bpy.types.Context, options: WalkOptions) -> Generator[Ste
         last = float(yaws[score.argmax()])
         here.append(last)
         poses.append(pose(place, direction(last, WALK_PITCH)))
-    return Plan(place_cameras(*target.now(), clipped(lens, surfaces, CLEARANCE * eye), poses))
+    return poses
 
 
 def way(points: Sequence[Floats]) -> list[Floats]:

@@ -14,7 +14,7 @@ larger, covers the same area on average (Cook et al., "Stochastic Simplification
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import bpy
@@ -24,6 +24,7 @@ from mathutils.bvhtree import BVHTree
 
 from ...core.errors import InvalidInput
 from ..build.objects import RESULT
+from ..jobs import Step, in_thread, run_to_end
 
 Floats = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
@@ -92,13 +93,24 @@ class _Part:
 
 def collect(context: bpy.types.Context) -> Surfaces:
     """The surfaces of the context's view layer, as they are at this frame. None at all raises InvalidInput."""
+    return run_to_end(collect_steps(context))
+
+
+def collect_steps(context: bpy.types.Context) -> Generator[Step, None, Surfaces]:
+    """As `collect`: one step reads what Blender has, the rest is done in a thread."""
+    step = Step("Plan", 0.0, "collecting surfaces")
+    yield step
     meshes: dict[tuple[str, int], Floats] = {}
-    parts = list(_parts(context, meshes))
+    parts, scene = list(_parts(context, meshes)), context.scene.name
+    return (yield from in_thread(lambda: _assembled(parts, meshes, scene), step))
+
+
+def _assembled(parts: list[_Part], meshes: dict[tuple[str, int], Floats], scene: str) -> Surfaces:
     uses = Counter(part.key for part in parts)
     total = sum(len(meshes[key]) * count for key, count in uses.items())
     if not total:
         raise InvalidInput(
-            f"The scene '{context.scene.name}' has no surfaces.",
+            f"The scene '{scene}' has no surfaces.",
             "Add objects with faces, or show those that are hidden in renders.",
         )
     thinned = {key for key, count in uses.items() if total > MOST and len(meshes[key]) * count > THINNED_ABOVE}

@@ -11,7 +11,7 @@ import splatonym
 from mathutils import Matrix
 from splatonym.addon import jobs, transfer
 from splatonym.addon.build import build_scene, remove_result, set_answer
-from splatonym.addon.transfer import TransferOptions, labels_to_meshes, nearby, remove_labels
+from splatonym.addon.transfer import TransferOptions, forest, labels_to_meshes, nearby, remove_labels
 from splatonym.core.errors import InvalidInput, NotAvailable
 from splatonym.core.gaussians import GaussianArrays
 from splatonym.core.labels import LabelMap
@@ -419,6 +419,25 @@ def test_the_nearest_are_found_and_far_points_are_not_asked():
     far = samples.points + np.float32([100, 0, 0])
     ballots = jobs.run_to_end(asked.ask(Samples(far, far, samples.face, samples.area), jobs.Step("", 0.0), 1.0))
     assert len(ballots.face) == 0
+
+
+@pytest.mark.parametrize("tree", [37, 250, 1000])
+def test_a_forest_finds_what_one_tree_finds(monkeypatch, tree):
+    monkeypatch.setattr(forest, "TREE", tree)
+    draw = np.random.default_rng(tree)
+    points = draw.normal(size=(1000, 3)).astype(np.float32) * np.float32([3, 1, 1])
+    rows = np.sort(draw.choice(1000, 900, replace=False))
+    trees = forest.Forest(points, rows)
+    assert 0 <= max(trees.grow()) < 1
+    places = draw.uniform(-6, 6, (300, 3)).astype(np.float32)
+    near = trees.nearest(places, 0.7)
+    distance = np.linalg.norm(points[rows][None] - places[:, None], axis=2)
+    order = np.argsort(distance, axis=1)[:, :8]
+    within = np.take_along_axis(distance, order, 1) <= 0.7
+    assert 0 < within.sum() < within.size
+    assert np.array_equal(near[within], rows[order][within])
+    found = np.linalg.norm(points[near] - places[:, None], axis=2)
+    assert (np.diff(found, axis=1) >= -1e-5).all() and (found[~within] > 0.7 - 1e-5).all() and np.isin(near, rows).all()
 
 
 def test_transparent_gaussians_have_no_vote():
