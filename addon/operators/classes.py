@@ -73,7 +73,8 @@ class Editing(ResultOperator):
         except SplatonymError as error:
             return self.failed(error)
         jobs.state.told(self.place, told)
-        self.report({"INFO"}, told)
+        if told:
+            self.report({"INFO"}, told)
         jobs.redraw(context)
         return {"FINISHED"}
 

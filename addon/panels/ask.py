@@ -100,7 +100,7 @@ def _draw_answer(layout: bpy.types.UILayout, context: bpy.types.Context, result:
 def _draw_things(layout: bpy.types.UILayout, context: bpy.types.Context, found: Found) -> None:
     """The things that are meant, the best first."""
     if not found.count:
-        draw_wrapped(layout, "Nothing fits that well; lower the threshold.", context, icon="INFO")
+        draw_wrapped(layout, "A lower threshold shows what fits best.", context, icon="INFO")
         return
     column = layout.column(align=True)
     for thing in found.things[:MOST]:
