@@ -12,10 +12,11 @@ from collections.abc import Generator, Mapping
 from typing import Any, TypeVar
 
 import bpy
-from bpy.app.translations import pgettext_iface as _
 
 from .build import find_collection
 from .jobs import Step
+from .translations import ours as _
+from .translations import stage_name
 
 REPORT = "splatonym_report"
 """The custom property of a result's collection that holds its report, as JSON."""
@@ -109,7 +110,7 @@ def as_markdown(name: str, report: Report) -> str:
         parts += ["## " + _("Warnings"), "\n".join(f"- {note}" for note in warnings(report))]
     counts = sorted(report.get("counts", {}).items(), key=lambda item: -item[1])
     parts += ["## " + _("Classes"), _table((_("Class"), _("Gaussians")), [(cls, f"{count:,}") for cls, count in counts])]
-    times = [(stage, f"{seconds:.2f}") for stage, seconds in stages(report).items()]
+    times = [(stage_name(stage), f"{seconds:.2f}") for stage, seconds in stages(report).items()]
     parts += ["## " + _("Time"), _table((_("Stage"), _("Seconds")), times)]
     names = report.get("blender", {}).get("views", ())
     if names:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as _
 
 from ...core.errors import InvalidInput, SplatonymError
 from .. import jobs, properties
@@ -46,7 +47,7 @@ class ResultOperator:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if context.scene is None or not has_results(context.scene):
-            cls.poll_message_set("There is no result yet; predict first")
+            cls.poll_message_set(_("There is no result yet; predict first"))
             return False
         return not jobs.state.running
 

@@ -7,6 +7,7 @@ A class or instance that is not given is the one that is marked in the panel's l
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as _
 
 from ...core.errors import InvalidInput, SplatonymError
 from .. import classes, jobs
@@ -54,7 +55,7 @@ class Editing(ResultOperator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if jobs.state.running:
-            cls.poll_message_set("A job is running; cancel it or wait for it")
+            cls.poll_message_set(_("A job is running; cancel it or wait for it"))
             return False
         return super().poll(context)
 

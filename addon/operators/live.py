@@ -2,6 +2,7 @@
 """The live view, on and off."""
 
 import bpy
+from bpy.app.translations import pgettext_iface as _
 
 from ...core.errors import InvalidInput, SplatonymError
 from .. import jobs, live
@@ -34,7 +35,7 @@ class SPLATONYM_OT_live_view(bpy.types.Operator):
         if live.any_live():
             return True
         if not find_results(context.scene):
-            cls.poll_message_set("There is no result yet; predict first")
+            cls.poll_message_set(_("There is no result yet; predict first"))
             return False
         return True
 

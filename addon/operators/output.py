@@ -53,7 +53,7 @@ class _WithPreview:
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if context.scene is None or not context.scene.splatonym_output.renames:
-            cls.poll_message_set("Preview the names first")
+            cls.poll_message_set(_("Preview the names first"))
             return False
         return not jobs.state.running
 

@@ -2,6 +2,7 @@
 """Placing cameras and showing what they cover: operators for the panel, operator search and scripts."""
 
 import bpy
+from bpy.app.translations import pgettext_iface as _
 
 from ...core.errors import InvalidInput
 from .. import jobs, planning
@@ -74,7 +75,7 @@ class PlanWork(jobs.ModalWork):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if jobs.state.running:
-            cls.poll_message_set("A job is running; cancel it or wait for it")
+            cls.poll_message_set(_("A job is running; cancel it or wait for it"))
             return False
         return context.scene is not None
 
@@ -119,7 +120,7 @@ class SPLATONYM_OT_plan_orbit(PlanWork, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not any(thing.type not in {"CAMERA", "LIGHT"} for thing in context.view_layer.objects.selected):
-            cls.poll_message_set("Select the objects to orbit")
+            cls.poll_message_set(_("Select the objects to orbit"))
             return False
         return super().poll(context)
 
@@ -226,7 +227,7 @@ class SPLATONYM_OT_clear_plan(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not (planning.planned_cameras(context.scene) or planning.find_coverage(context.scene)):
-            cls.poll_message_set("Nothing is planned")
+            cls.poll_message_set(_("Nothing is planned"))
             return False
         return not jobs.state.running
 

@@ -33,7 +33,7 @@ class SPLATONYM_OT_predict(jobs.ModalWork, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if jobs.state.running:
-            cls.poll_message_set("A job is running; cancel it or wait for it")
+            cls.poll_message_set(_("A job is running; cancel it or wait for it"))
             return False
         return context.scene is not None
 

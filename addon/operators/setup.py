@@ -38,7 +38,7 @@ class _Modal(jobs.ModalWork):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if jobs.state.running:
-            cls.poll_message_set("A job is running; cancel it or wait for it")
+            cls.poll_message_set(_("A job is running; cancel it or wait for it"))
             return False
         return True
 
@@ -99,11 +99,11 @@ class SPLATONYM_OT_setup_server(_Modal, bpy.types.Operator):
         layout.prop(self, "build", expand=True)
         column = layout.column(align=True)
         if isinstance(plan, SplatonymError):
-            column.label(text=plan.message, icon="ERROR")
-            column.label(text=plan.hint, icon="BLANK1")
+            column.label(text=_(plan.message), icon="ERROR", translate=False)
+            column.label(text=_(plan.hint), icon="BLANK1", translate=False)
             return
         build = plan.build
-        column.label(text=f"{_(build.reason)}.", icon="INFO")
+        column.label(text=_(build.reason).format(cuda=build.cuda), icon="INFO", translate=False)
         if build.download is None:
             column.label(text="The size of this download is not known", icon="IMPORT")
         elif build.about:
@@ -262,7 +262,7 @@ class SPLATONYM_OT_load_demo_room(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if jobs.state.running:
-            cls.poll_message_set("A job is running; cancel it or wait for it")
+            cls.poll_message_set(_("A job is running; cancel it or wait for it"))
             return False
         return True
 

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from typing import Any
 
 import bpy
+from bpy.app.translations import pgettext_iface as _
 
 from ...core.errors import InvalidInput, SplatonymError
 from .. import jobs, transfer
@@ -37,7 +38,7 @@ def _number(count: int, word: str) -> str:
 def _in_object_mode(cls: type, context: bpy.types.Context) -> bool:
     """Whether Blender is in object mode; if not, that is the tooltip's reason."""
     if context.mode != "OBJECT":
-        cls.poll_message_set("Leave the mode that you edit or paint in first")
+        cls.poll_message_set(_("Leave the mode that you edit or paint in first"))
         return False
     return True
 
@@ -65,7 +66,7 @@ class Selecting(MeshOperator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if context.mode not in ("OBJECT", "EDIT_MESH", "EDIT_POINTCLOUD"):
-            cls.poll_message_set("Leave the mode that you edit or paint in first")
+            cls.poll_message_set(_("Leave the mode that you edit or paint in first"))
             return False
         return ResultOperator.poll.__func__(cls, context)
 

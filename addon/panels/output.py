@@ -11,6 +11,7 @@ from ..build import Result
 from ..build.objects import SCENE_NAME
 from ..classes.active import active_result, has_results
 from ..output import SplatonymOutput
+from ..translations import CONTEXT, stage_name
 from .base import SidebarPanel, draw_job, draw_wrapped
 
 PLACE = "output"
@@ -120,7 +121,7 @@ def _draw_names(layout: bpy.types.UILayout, context: bpy.types.Context, settings
 
 def _draw_report(layout: bpy.types.UILayout, context: bpy.types.Context, settings: SplatonymOutput, result: Result) -> None:
     header, body = layout.panel("splatonym_output_report", default_closed=CLOSED)
-    header.label(text="Report")
+    header.label(text="Report", text_ctxt=CONTEXT)
     if body is None:
         return
     found = report.last_report(result.collection)
@@ -132,7 +133,9 @@ def _draw_report(layout: bpy.types.UILayout, context: bpy.types.Context, setting
     slowest = sorted(stages.items(), key=lambda stage: -stage[1])[:SLOWEST]
     if slowest:
         body.label(text="Longest Stages")
-        _draw_lines(body.column(align=True), [(_(name), _("{seconds} s").format(seconds=f"{s:.1f}")) for name, s in slowest])
+        _draw_lines(
+            body.column(align=True), [(stage_name(name), _("{seconds} s").format(seconds=f"{s:.1f}")) for name, s in slowest]
+        )
     for note in report.warnings(found):
         draw_wrapped(body, note, context, icon="ERROR")
     row = body.row(align=True)

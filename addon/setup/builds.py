@@ -23,10 +23,16 @@ _NVIDIA = ("nvidia-", "cuda-", "triton")
 """Packages that the build of the package index pins for itself; another build brings its own."""
 
 
+def n_(text: str) -> str:
+    """Marks a text that is translated where it is shown (see addon/translations)."""
+    return text
+
+
 @dataclass(frozen=True)
 class Build:
     """One build: uv's name of it ("index": the package index's own), why it was chosen, and its sizes in bytes where they are known.
 
+    reason: a text to be translated, with room for `cuda`, what the driver knows.
     about: the download was measured on another version of the build's largest file.
     """
 
@@ -35,6 +41,7 @@ class Build:
     download: int | None = None
     installed: int | None = None
     about: bool = False
+    cuda: str = ""
 
     def size(self) -> str:
         """The download as a person reads it; "" where it is not known."""
@@ -72,7 +79,7 @@ def choose(wanted: str, where: str, cuda: int | None, sizes: Path) -> Build:
     """The build for a wish on a machine with such a driver; a machine that torch is not built for raises NotAvailable."""
     name, reason = _choose(wanted, where, cuda)
     known = read_json(sizes)["platforms"].get(where, {}).get(name, {})
-    return Build(name, reason, known.get("download"), known.get("installed"), known.get("about", False))
+    return Build(name, reason, known.get("download"), known.get("installed"), known.get("about", False), _words(cuda))
 
 
 def _choose(wanted: str, where: str, cuda: int | None) -> tuple[str, str]:
@@ -82,26 +89,26 @@ def _choose(wanted: str, where: str, cuda: int | None) -> tuple[str, str]:
             "There is no torch for Macs with an Intel processor.", "Use another machine, or a Python that has torch."
         )
     if wanted not in (AUTOMATIC, INDEX, CPU):
-        return wanted, "As asked for"
+        return wanted, n_("As asked for")
     if system != "linux":
         if wanted == AUTOMATIC and system == "windows" and cuda is not None and cuda >= _CUDA_12:
-            return ("cu130" if cuda >= _CUDA_13 else "cu126"), f"For the NVIDIA driver found, CUDA {_words(cuda)}"
-        return INDEX, "The ordinary build for this system"
+            return ("cu130" if cuda >= _CUDA_13 else "cu126"), n_("For the NVIDIA driver found, CUDA {cuda}")
+        return INDEX, n_("The ordinary build for this system")
     if wanted == INDEX:
-        return INDEX, "With CUDA 13, which it uses where there is an NVIDIA GPU"
+        return INDEX, n_("With CUDA 13, which it uses where there is an NVIDIA GPU")
     if wanted == CPU:
-        return CPU, "For the processor alone"
+        return CPU, n_("For the processor alone")
     if cuda is None:
-        return CPU, "No NVIDIA driver was found"
+        return CPU, n_("No NVIDIA driver was found")
     if cuda >= _CUDA_13:
-        return INDEX, f"For the NVIDIA driver found, CUDA {_words(cuda)}"
+        return INDEX, n_("For the NVIDIA driver found, CUDA {cuda}")
     if cuda >= _CUDA_12 and where == "linux-x86_64":
-        return "cu126", f"For the NVIDIA driver found, CUDA {_words(cuda)}"
-    return CPU, f"The NVIDIA driver found is too old: CUDA {_words(cuda)}"
+        return "cu126", n_("For the NVIDIA driver found, CUDA {cuda}")
+    return CPU, n_("The NVIDIA driver found is too old: CUDA {cuda}")
 
 
-def _words(cuda: int) -> str:
-    return f"{cuda // 1000}.{cuda % 1000 // 10}"
+def _words(cuda: int | None) -> str:
+    return "" if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}"
 
 
 def constraints(pinned: str, build: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-from bpy.app.translations import contexts
+from bpy.app.translations import contexts, pgettext_iface
 
 from ...core.files import read_json
 
@@ -39,6 +39,18 @@ def messages(lines: dict[str, str]) -> dict[tuple[str, str], str]:
         if english.startswith(BUTTON):
             found[contexts.operator_default, english.removeprefix(BUTTON)] = text
     return found
+
+
+def ours(english: str) -> str:
+    """A text in Blender's language, as we mean it: Blender's own sense of the words, as of "Views", does not count."""
+    said: str = pgettext_iface(english, CONTEXT)
+    return said
+
+
+def stage_name(stage: str) -> str:
+    """What a stage of work is called, with a capital letter; the server's stages have none."""
+    said = ours(stage)
+    return said[:1].upper() + said[1:]
 
 
 def register() -> None:

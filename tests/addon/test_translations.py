@@ -144,7 +144,7 @@ def speak():
     """Have Blender speak a language; English again afterwards."""
     view = bpy.context.preferences.view
     if not bpy.app.translations.locales:
-        pytest.skip("this Blender was built without languages; tests/gui/test_translations.py asks one that has them")
+        pytest.skip("this Blender was built without languages; tests/gui/test_languages.py asks one that has them")
 
     def switch(locale):
         view.language = locale

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ADDON, SERVER = ROOT / "addon", ROOT / "server"
 SERVER_ALONE = {"cli.py", "cli_semantics.py", "doctor.py", "evaluation.py", "results.py", "terminal.py", "training"}
 """Parts of the server that the add-on never waits for."""
+TERMINAL = ADDON / "command.py"
+"""What the Blender command says is for a terminal, where nothing else is translated either."""
 SHOWN = {"text", "heading", "placeholder", "confirm_text", "title", "message"}
 """Keywords of layout functions and dialogs whose values are shown."""
 TAKES_NO_TEXT = {"told", "query", "ask", "run"}
@@ -24,6 +26,10 @@ TAKES_NO_TEXT = {"told", "query", "ask", "run"}
 FIRST = {"_", "n_", "pgettext_iface", "pgettext_tip", "pgettext_rpt", "pgettext_n", "poll_message_set", "status_text_set"}
 """Functions whose first argument is shown, translated by them or by Blender."""
 SECOND = {"draw_wrapped"}
+SECOND_IF_PLAIN = {"report", "told"}
+"""The same for what may hold values: only where it is a plain sentence is it translated."""
+ERRORS = {"InvalidInput", "InvalidFile", "NotAvailable"}
+"""The panels translate message and hint of an error where both are plain sentences."""
 Places = dict[str, str]
 """Texts, each with a place where it is said."""
 
@@ -105,7 +111,7 @@ def _add(found: Places, text: str | None, place: str) -> None:
 def sources() -> list[Path]:
     """The add-on's files, and the server's that name stages of work the add-on waits for."""
     server = [path for path in SERVER.rglob("*.py") if not SERVER_ALONE & set(path.relative_to(SERVER).parts)]
-    return sorted([*ADDON.rglob("*.py"), *server])
+    return sorted([*(path for path in ADDON.rglob("*.py") if path != TERMINAL), *server])
 
 
 def in_source(wrong: list[str] | None = None) -> Places:
@@ -117,8 +123,8 @@ def in_source(wrong: list[str] | None = None) -> Places:
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue
-            for value in _shown(node):
-                place = f"{path.relative_to(ROOT)}:{node.lineno}"
+            for value in _shown(node) if ADDON in path.parents else _stage(node):
+                place = f"{path.relative_to(ROOT)}:{value.lineno}"
                 for part in _parts(value):
                     if isinstance(part, ast.Name):
                         part = constants.get(part.id, part)
@@ -133,14 +139,23 @@ def _shown(call: ast.Call) -> Iterator[ast.expr]:
     """The arguments of a call that Blender shows translated."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
     keywords = {word.arg: word.value for word in call.keywords}
-    if name in FIRST or name in ("Step", "stage"):
+    if name in FIRST or name == "Step":
         yield from call.args[:1]
     elif name in SECOND:
         yield from call.args[1:2]
+    elif name in SECOND_IF_PLAIN:
+        yield from (value for value in call.args[1:2] if isinstance(value, ast.Constant))
+    elif name in ERRORS:
+        yield from call.args[:2] if all(isinstance(value, ast.Constant) for value in call.args) else ()
     elif name not in TAKES_NO_TEXT and not name[:1].isupper():
         as_it_is = keywords.get("translate")
         if not (isinstance(as_it_is, ast.Constant) and as_it_is.value is False):
             yield from (value for word, value in keywords.items() if word in SHOWN)
+
+
+def _stage(call: ast.Call) -> list[ast.expr]:
+    """What the server calls a stage of its work."""
+    return call.args[:1] if isinstance(call.func, ast.Attribute) and call.func.attr == "stage" else []
 
 
 def _parts(value: ast.expr) -> Iterator[ast.expr]:
