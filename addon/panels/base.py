@@ -67,7 +67,8 @@ def repair_of(error: SplatonymError) -> tuple[str, dict[str, str]] | None:
 
 def _draw_progress(layout: bpy.types.UILayout) -> None:
     step, left = jobs.state.step, jobs.state.forecast.text()
-    layout.progress(text=f"{translations.stage_name(step.stage)} {step.text}".strip(), factor=step.fraction, translate=False)
+    said = f"{translations.stage_name(step.stage)} {translations.step_text(step.text)}".strip()
+    layout.progress(text=said, factor=step.fraction, translate=False)
     row = layout.row(align=True)
     row.operator("splatonym.cancel", icon="CANCEL")
     if left:

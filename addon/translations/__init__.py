@@ -9,6 +9,7 @@ which are needed no more.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import bpy
@@ -20,6 +21,8 @@ FOLDER = Path(__file__).resolve().parent
 LANGUAGES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 """As Blender abbreviates them: "de" serves de_DE and de_AT."""
 BUTTON = "Operator|"
+_NUMBER = re.compile(r"\d+")
+_COUNTED = re.compile(r"(?P<name>.*) \((?P<number>\d+) of (?P<count>\d+)\)(?P<rest>.*)")
 CONTEXT = "Splatonym"
 """The context that is ours alone."""
 
@@ -48,9 +51,18 @@ def ours(english: str) -> str:
 
 
 def stage_name(stage: str) -> str:
-    """What a stage of work is called, with a capital letter; the server's stages have none."""
+    """What a stage of work is called, with a capital letter, which the server's stages do not have."""
     said = ours(stage)
-    return said[:1].upper() + said[1:]
+    return said if stage == "uv" else said[:1].upper() + said[1:]
+
+
+def step_text(text: str) -> str:
+    """What a step says beside its stage: "camera 3 of 12" by the line "camera {} of {}", "Window View (3 of 12)" by one for all names."""
+    if (counted := _COUNTED.fullmatch(text)) is not None:
+        return ours("{name} ({number} of {count})").format(**counted.groupdict()) + counted["rest"]
+    pattern = _NUMBER.sub("{}", text)
+    said = ours(pattern)
+    return text if said == pattern else said.format(*_NUMBER.findall(text))
 
 
 def register() -> None:

@@ -23,7 +23,17 @@ SHOWN = {"text", "heading", "placeholder", "confirm_text", "title", "message"}
 """Keywords of layout functions and dialogs whose values are shown."""
 TAKES_NO_TEXT = {"told", "query", "ask", "run"}
 """Functions with such a keyword that show nothing, or words of the person's own."""
-FIRST = {"_", "n_", "pgettext_iface", "pgettext_tip", "pgettext_rpt", "pgettext_n", "poll_message_set", "status_text_set"}
+FIRST = {
+    "_",
+    "ours",
+    "n_",
+    "pgettext_iface",
+    "pgettext_tip",
+    "pgettext_rpt",
+    "pgettext_n",
+    "poll_message_set",
+    "status_text_set",
+}
 """Functions whose first argument is shown, translated by them or by Blender."""
 SECOND = {"draw_wrapped"}
 SECOND_IF_PLAIN = {"report", "told"}
@@ -139,8 +149,10 @@ def _shown(call: ast.Call) -> Iterator[ast.expr]:
     """The arguments of a call that Blender shows translated."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
     keywords = {word.arg: word.value for word in call.keywords}
-    if name in FIRST or name == "Step":
+    if name in FIRST:
         yield from call.args[:1]
+    elif name == "Step":
+        yield from (*call.args[:1], *map(_pattern, call.args[2:3]))
     elif name in SECOND:
         yield from call.args[1:2]
     elif name in SECOND_IF_PLAIN:
@@ -154,8 +166,17 @@ def _shown(call: ast.Call) -> Iterator[ast.expr]:
 
 
 def _stage(call: ast.Call) -> list[ast.expr]:
-    """What the server calls a stage of its work."""
-    return call.args[:1] if isinstance(call.func, ast.Attribute) and call.func.attr == "stage" else []
+    """What the server calls a stage of its work, and what it says inside one."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return call.args[:1] if name == "stage" else [*map(_pattern, call.args[1:2])] if name == "progress" else []
+
+
+def _pattern(said: ast.expr) -> ast.expr:
+    """What a step says, as its translation is looked up: with {} for numbers. What begins with a name has a pattern for all names."""
+    if not isinstance(said, ast.JoinedStr):
+        return said
+    text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in said.values)
+    return ast.copy_location(ast.Constant("" if text.startswith("{} (") else text), said)
 
 
 def _parts(value: ast.expr) -> Iterator[ast.expr]:

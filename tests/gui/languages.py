@@ -49,6 +49,10 @@ def steps(ui):
         view.use_translate_interface = view.use_translate_tooltips = view.use_translate_reports = True
         lines = translations.catalogue(name)
         _check(name, lines)
+        assert translations.step_text("camera 3 of 12") == lines["camera {} of {}"].format(3, 12)
+        assert translations.stage_name("") == translations.step_text("") == ""
+        told = lines["{name} ({number} of {count})"].format(name="View.001", number=2, count=10)
+        assert translations.step_text("View.001 (2 of 10)") == told
         ui.redraw()
         yield 2.0
         ui.shot(str(OUT / f"{name}.png"))
