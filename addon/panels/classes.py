@@ -16,6 +16,7 @@ from ..classes import active_class, active_result, isolated, preset_list, summar
 from ..classes.active import active_collection, groups_of, has_results
 from ..classes.names import read_names
 from ..classes.summary import ClassSummary, Summary, Thing
+from ..translations import CONTEXT  # in which words are short
 from .base import SidebarPanel, draw_job, draw_wrapped
 
 PLACE = "classes"
@@ -281,9 +282,9 @@ def _draw_classes(layout: bpy.types.UILayout, result: Result, summary: Summary) 
     items = row.operator("splatonym.select_class", text="Select Objects", icon="OBJECT_DATA")
     items.result, items.class_name = result.id, name
     row = column.row(align=True)
-    rename = row.operator("splatonym.rename_class", text="Rename", icon="GREASEPENCIL")
+    rename = row.operator("splatonym.rename_class", text="Rename", text_ctxt=CONTEXT, icon="GREASEPENCIL")
     rename.result = result.id
-    row.menu("SPLATONYM_MT_merge_class", text="Merge", icon="AUTOMERGE_ON")
+    row.menu("SPLATONYM_MT_merge_class", text="Merge", text_ctxt=CONTEXT, icon="AUTOMERGE_ON")
     delete = row.operator("splatonym.delete_class", text="Delete", icon="TRASH")
     delete.result, delete.class_name = result.id, name
 
@@ -315,8 +316,8 @@ def _draw_instances(layout: bpy.types.UILayout, collection: bpy.types.Collection
     points.instance, points.edit_mode = marked, True
     row.operator("splatonym.select_class", text="Select Objects", icon="OBJECT_DATA").instance = marked
     row = column.row(align=True)
-    row.operator("splatonym.rename_instance", text="Rename", icon="GREASEPENCIL")
-    row.menu("SPLATONYM_MT_instance_to_class", text="Move", icon="FORWARD")
+    row.operator("splatonym.rename_instance", text="Rename", text_ctxt=CONTEXT, icon="GREASEPENCIL")
+    row.menu("SPLATONYM_MT_instance_to_class", text="Move", text_ctxt=CONTEXT, icon="FORWARD")
     row.operator("splatonym.delete_instance", text="Delete", icon="TRASH")
 
 
