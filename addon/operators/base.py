@@ -71,6 +71,42 @@ class ResultOperator:
         return {"CANCELLED"}
 
 
+class AskedFirst(jobs.ModalWork):
+    """Work behind a dialog or a file browser: once that is answered, `execute` starts it as a modal operator."""
+
+    confirmed: bpy.props.BoolProperty(  # type: ignore[valid-type]
+        name="Confirmed", description="The question was answered already", options={"HIDDEN", "SKIP_SAVE"}
+    )
+    _asked = False
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if jobs.state.running:
+            cls.poll_message_set(_("A job is running; cancel it or wait for it"))
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if self.confirmed or bpy.app.background:
+            return super().invoke(context, event)
+        self._asked = True
+        return self.ask(context, event)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if not self._asked:
+            return super().execute(context)
+        namespace, _dot, name = self.bl_idname.partition("_OT_")
+        operator = getattr(getattr(bpy.ops, namespace.lower()), name)
+        return set(operator("INVOKE_DEFAULT", confirmed=True, **self.answers()))
+
+    def ask(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        raise TypeError(f"{type(self).__name__} asks nothing")
+
+    def answers(self) -> dict[str, Any]:
+        """The properties that the person has chosen."""
+        return {}
+
+
 def show_in(editor: str, name: str, block: bpy.types.ID, context: bpy.types.Context) -> bool:
     """Show a datablock in all open editors of a kind; whether there is one."""
     spaces = [

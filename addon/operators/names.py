@@ -19,7 +19,7 @@ from ..asking import (
 )
 from ..labelling import LabelOptions
 from ..properties import LEVELS
-from .base import ResultOperator, copied, settled
+from .base import AskedFirst, ResultOperator, copied, settled
 
 _VIEWS = ("camera_source", "resolution", "samples", "engine", "names", "model", "regions")
 
@@ -148,10 +148,10 @@ class SPLATONYM_OT_teach(ResultOperator, jobs.ModalWork, bpy.types.Operator):
         return _named(outcome)
 
 
-class SPLATONYM_OT_fetch_model(jobs.ModalWork, bpy.types.Operator):
-    """Fetch the weights of a vision-language model; needs Blender's online access"""
+class SPLATONYM_OT_fetch_model(AskedFirst, bpy.types.Operator):
+    """Fetch the weights of a vision-language model; you are asked first, and Blender must be allowed to go online"""
 
-    place = "ask"
+    place = "predict"
     bl_idname = "splatonym.fetch_model"
     bl_label = "Fetch Vision-Language Model"
     bl_options = {"REGISTER"}
@@ -160,9 +160,20 @@ class SPLATONYM_OT_fetch_model(jobs.ModalWork, bpy.types.Operator):
         name="Model", description="The model's name, as 'splatonym models' lists it", default="ViT-B-16/laion2b_s34b_b88k"
     )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return not jobs.state.running
+    def ask(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return set(context.window_manager.invoke_props_dialog(self, width=400, confirm_text="Fetch"))
+
+    def answers(self) -> dict[str, Any]:
+        return {"model": self.model}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.prop(self, "model")
+        layout.label(text="The weights stay on this machine; nothing is sent", icon="IMPORT")
+        if not bpy.app.online_access:
+            box = layout.box()
+            box.label(text="Blender is not allowed to go online", icon="ERROR")
+            box.operator("splatonym.allow_online", icon="INTERNET")
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
         return fetch_model(self.model)

@@ -41,6 +41,7 @@ class SPLATONYM_OT_predict(jobs.ModalWork, bpy.types.Operator):
         return label_cameras(context, LabelOptions(**settled(self, context.scene.splatonym, SETTINGS)))
 
     def done(self, context: bpy.types.Context, outcome: Outcome) -> str:
+        context.scene.splatonym_result = outcome.result_id  # the panels are about it from now on
         count, classes = len(outcome.scene.gaussians), len(outcome.scene.counts())
         words = f"{count:,} Gaussians of {classes} classes in '{outcome.scene.name}'."
         return f"{words} {outcome.notes}".strip()

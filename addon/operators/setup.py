@@ -16,6 +16,7 @@ from ..jobs import Step
 from ..setup import builds, sentences, steps
 from ..setup.environments import Environment
 from ..setup.processes import ProgramFailed
+from .base import AskedFirst
 
 BUILDS = [
     (builds.AUTOMATIC, "Automatic", "What suits the graphics driver of this machine"),
@@ -25,47 +26,10 @@ BUILDS = [
 LOGS = [("SETUP", "Set-Up", "What was downloaded and installed"), ("SERVER", "Server", "What the server said")]
 
 
-class _Modal(jobs.ModalWork):
-    """Work behind a dialog or a file browser: once that is answered, `execute` starts it as a modal operator."""
-
-    place = "setup"
-
-    confirmed: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Confirmed", description="The question was answered already", options={"HIDDEN", "SKIP_SAVE"}
-    )
-    _asked = False
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if jobs.state.running:
-            cls.poll_message_set(_("A job is running; cancel it or wait for it"))
-            return False
-        return True
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if self.confirmed or bpy.app.background:
-            return super().invoke(context, event)
-        self._asked = True
-        return self.ask(context, event)
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        if not self._asked:
-            return super().execute(context)
-        namespace, _dot, name = self.bl_idname.partition("_OT_")
-        operator = getattr(getattr(bpy.ops, namespace.lower()), name)
-        return set(operator("INVOKE_DEFAULT", confirmed=True, **self.answers()))
-
-    def ask(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        raise TypeError(f"{type(self).__name__} asks nothing")
-
-    def answers(self) -> dict[str, Any]:
-        """The properties that the person has chosen."""
-        return {}
-
-
-class SPLATONYM_OT_setup_server(_Modal, bpy.types.Operator):
+class SPLATONYM_OT_setup_server(AskedFirst, bpy.types.Operator):
     """Download Python, torch and what else the server needs into your user folder; you are asked first"""
 
+    place = "setup"
     bl_idname = "splatonym.setup_server"
     bl_label = "Set Up Server"
     bl_options = {"REGISTER"}
@@ -131,9 +95,10 @@ class SPLATONYM_OT_setup_server(_Modal, bpy.types.Operator):
         return _use(outcome)
 
 
-class SPLATONYM_OT_use_existing_python(_Modal, bpy.types.Operator):
+class SPLATONYM_OT_use_existing_python(AskedFirst, bpy.types.Operator):
     """Run the server in a Python that is there already; it is checked first"""
 
+    place = "setup"
     bl_idname = "splatonym.use_existing_python"
     bl_label = "Use Existing Python"
     bl_options = {"REGISTER"}
@@ -173,9 +138,10 @@ class SPLATONYM_OT_use_existing_python(_Modal, bpy.types.Operator):
         return _fit(found)
 
 
-class SPLATONYM_OT_repair_server(_Modal, bpy.types.Operator):
+class SPLATONYM_OT_repair_server(AskedFirst, bpy.types.Operator):
     """Check the server's Python, and install again what is missing or broken"""
 
+    place = "setup"
     bl_idname = "splatonym.repair_server"
     bl_label = "Repair Server"
     bl_options = {"REGISTER"}
@@ -193,9 +159,10 @@ class SPLATONYM_OT_repair_server(_Modal, bpy.types.Operator):
         return _use(outcome) if isinstance(outcome, Environment) else _fit(outcome[1])
 
 
-class SPLATONYM_OT_remove_server(_Modal, bpy.types.Operator):
+class SPLATONYM_OT_remove_server(AskedFirst, bpy.types.Operator):
     """Delete all that setting the server up has downloaded and made"""
 
+    place = "setup"
     bl_idname = "splatonym.remove_server"
     bl_label = "Remove Server"
     bl_options = {"REGISTER"}

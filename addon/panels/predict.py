@@ -30,7 +30,9 @@ class SPLATONYM_PT_predict(SidebarPanel, bpy.types.Panel):
             column.prop(settings, "label_set")
         elif settings.label_source == "text":
             column.prop(settings, "names")
-            column.prop(settings, "model")
+            row = column.row(align=True)
+            row.prop(settings, "model")
+            row.operator("splatonym.fetch_model", text="", icon="IMPORT")
             column.prop(settings, "regions")
         if jobs.state.place != PLACE or not jobs.state.running:
             big = layout.row()

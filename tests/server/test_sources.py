@@ -21,7 +21,7 @@ def folder_of(folder, *files):
 
 def test_auto_is_the_default_where_it_is_here(monkeypatch):
     name, (note,) = sources.resolve(sources.AUTO)
-    assert name == sources.TINY and "splatonym models --fetch ViT-B-16/laion2b_s34b_b88k --allow-download" in note
+    assert name == sources.TINY and f"'{sources.DEFAULT}'" in note and "are not on this machine" in note
     assert "(598 MB, licence MIT)" in note and sources.resolve("ViT-B-32/openai") == ("ViT-B-32/openai", [])
     monkeypatch.setattr(sources, "_cached", lambda repository, file: "/somewhere")
     assert sources.resolve(sources.AUTO) == (sources.DEFAULT, [])

@@ -72,7 +72,7 @@ def resolve(name: str) -> tuple[str, list[str]]:
     if locate(DEFAULT) is not None:
         return DEFAULT, []
     weights = f"the weights of '{DEFAULT}'{size_and_licence(DEFAULT)}"
-    return TINY, [f"The small model '{TINY}' was used, because {weights} are not on this machine. {ways_to_get(DEFAULT)}."]
+    return TINY, [f"The small model '{TINY}' was used: {weights} are not on this machine; fetched, they name more."]
 
 
 def listing() -> list[dict[str, str | int | bool]]:
