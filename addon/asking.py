@@ -16,10 +16,10 @@ from ..core.protocol import Arrays, pack_labels, pack_scene, pack_views, unpack_
 from ..core.scene import SemanticScene
 from . import connection
 from .answers import Found, chosen_points, keep_answer
-from .build import Result, build_steps, found_again, read_steps, set_show
+from .build import Result, build_steps, fingerprint, found_again, read_steps, set_show, unchanged
 from .capture import choose_cameras
 from .jobs import Step, in_thread
-from .labelling import LabelOptions, capture_steps, server_steps
+from .labelling import LabelOptions, capture_steps, free_server, server_steps
 
 Answered = tuple[dict[str, Any], Arrays]
 
@@ -60,11 +60,12 @@ def ask_result(
     context: bpy.types.Context, result: Result, text: str, unwanted: str, level: str, threshold: float | None, show: bool
 ) -> Generator[Step, None, Found]:
     """Ask a result; scores and what is meant become attributes of its points."""
-    scene = yield from read_steps(result.collection)
+    seen = fingerprint(found_again(result).collection)
+    scene = yield from read_steps(found_again(result).collection)
     params = {"text": text, "not": [unwanted] if unwanted.strip() else [], "level": level, "threshold": threshold}
     data, arrays = yield from at_server(scene, "query", params, {})
     found = Found(text, level, data["threshold"], data["count"], data["things"], data["histogram"])
-    result = found_again(result)
+    result = unchanged(result, seen)
     keep_answer(result, found, arrays["scores"], arrays["chosen"] > 0)
     context.scene.splatonym_question.threshold = found.threshold  # where the panel's slider stands
     if show:
@@ -90,19 +91,21 @@ def objects_called(scene: bpy.types.Scene, names: Sequence[str]) -> list[bpy.typ
 def _renamed(
     context: bpy.types.Context, result: Result, verb: str, params: Mapping[str, Any], arrays: Arrays
 ) -> Generator[Step, None, Named]:
-    target, result_id = context.scene, result.id
-    before = yield from read_steps(result.collection)
+    seen = fingerprint(found_again(result).collection)
+    before = yield from read_steps(found_again(result).collection)
     data, changed = yield from at_server(before, verb, params, arrays)
     scene = yield from in_thread(lambda: unpack_naming(before, data, changed), Step("Receive", 0.0))
-    yield from build_steps(target, scene, result_id=result_id, in_world=True)
+    yield from build_steps(context.scene, scene, result_id=result.id, in_world=True, check=lambda: unchanged(result, seen))
     return Named(scene, " ".join(data["notes"]))
 
 
 def at_server(scene: SemanticScene, verb: str, params: Mapping[str, Any], arrays: Arrays) -> Generator[Step, None, Answered]:
     """Ask the server about a scene as it is now. It gets the scene anew, since points may have been edited or undone since it had them."""
     fields, columns = yield from in_thread(lambda: pack_scene(scene), Step("Send", 0.0))
-    data, _ = yield from server_steps("put", {"scene": fields}, columns)
+    client = yield from free_server()
+    data, _ = yield from server_steps("put", {"scene": fields}, columns, client)
     try:
-        return (yield from server_steps(verb, {"scene": data["id"], **params}, arrays))
+        return (yield from server_steps(verb, {"scene": data["id"], **params}, arrays, client))
     finally:
-        connection.client().submit("forget", {"scene": data["id"]}, {})  # nobody waits for the answer
+        if client.alive:  # else it is forgotten already; no other server is started for this
+            client.submit("forget", {"scene": data["id"]}, {})  # nobody waits for the answer

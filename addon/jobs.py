@@ -11,13 +11,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import bpy
 from bpy.app.handlers import persistent
 
-from ..core.errors import Cancelled, SplatonymError
+from ..core.errors import Cancelled, InvalidInput, SplatonymError
 from .forecast import Forecast
 
 TICK = 0.05
@@ -44,6 +45,46 @@ Work = Generator[Step, None, Any]
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Home:
+    """The scene and view layer that a job was begun in. The window may show another scene by the time a step is taken."""
+
+    scene: int
+    layer: str
+
+    @classmethod
+    def of(cls, context: bpy.types.Context) -> Home:
+        return cls(context.scene.session_uid, context.view_layer.name)
+
+    def entered(self, context: bpy.types.Context) -> AbstractContextManager[Any]:
+        """Around a step: the context is that of the job's own scene. A scene that is gone raises InvalidInput."""
+        if (context.scene.session_uid, context.view_layer.name) == (self.scene, self.layer):
+            return nullcontext()
+        scene = next((one for one in bpy.data.scenes if one.session_uid == self.scene), None)
+        if scene is None:
+            raise InvalidInput("The scene that the job works on went away.", "Do not remove it meanwhile; then try again.")
+        layer = scene.view_layers.get(self.layer, scene.view_layers[0])
+        return context.temp_override(scene=scene, view_layer=layer)
+
+
+@dataclass
+class Shown:
+    """What a job that runs in a window has of it, to be given back by whoever ends it: the timer, and the workspace that tells of the job."""
+
+    timer: bpy.types.Timer
+    workspace: str
+
+    def take_back(self, context: bpy.types.Context) -> None:
+        context.window_manager.event_timer_remove(self.timer)
+        window = context.window or next(iter(context.window_manager.windows), None)
+        workspace = bpy.data.workspaces.get(self.workspace)
+        if workspace is not None and window is not None:
+            with context.temp_override(
+                window=window, workspace=workspace
+            ):  # Blender writes into the context's, not into this one
+                workspace.status_text_set(None)
+
+
 @dataclass
 class JobState:
     """What the panel shows; never saved in the .blend.
@@ -52,6 +93,8 @@ class JobState:
     """
 
     work: Work | None = None
+    home: Home | None = None
+    shown: Shown | None = None
     step: Step = field(default_factory=lambda: Step("", 0.0))
     cancel_asked: bool = False
     error: SplatonymError | None = None
@@ -115,12 +158,22 @@ def threaded(work: Generator[Step, None, T], first: Step) -> Generator[Step, Non
     return outcome[0]
 
 
+def _next(work: Work) -> Step:
+    """The next step. What Blender raises for a datablock that is gone becomes a sentence: people may undo and delete between two steps."""
+    try:
+        return next(work)
+    except ReferenceError as error:
+        raise InvalidInput(
+            "Something that the job works on went away.", "Do not undo or remove it meanwhile; then try again."
+        ) from error
+
+
 def run_to_end(work: Work, tell: Callable[[Step], None] | None = None) -> Any:
     """Run all steps now (scripts, background); returns the work's outcome and lets its errors through."""
     told: tuple[str, str] | None = None
     while True:
         try:
-            step = next(work)
+            step = _next(work)
         except StopIteration as end:
             return end.value
         if tell is not None and (step.stage, step.text) != told:
@@ -134,7 +187,7 @@ def advance(work: Work) -> Step:
     """One tick: steps until one waits or the time is up. Work that ends raises StopIteration, as `next` does."""
     begun = time.perf_counter()
     while True:
-        step = next(work)
+        step = _next(work)
         if step.waiting or time.perf_counter() - begun > BUDGET:
             return step
 
@@ -149,7 +202,7 @@ class ModalWork:
     place = "predict"
     """The panel where progress, errors and success are told."""
 
-    _timer: bpy.types.Timer | None = None
+    _work: Work | None = None
 
     def begin(self, context: bpy.types.Context) -> Work:
         raise TypeError(f"{type(self).__name__} has no work to begin")
@@ -162,10 +215,9 @@ class ModalWork:
             self.report({"ERROR"}, "Another job is running; cancel it or wait for it.")
             return {"CANCELLED"}
         try:
-            outcome = run_to_end(self.begin(context), terminal)
+            return self._finished(context, run_to_end(self.begin(context), terminal))
         except SplatonymError as error:
             return self._failed(error)
-        return self._finished(context, outcome)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if bpy.app.background:
@@ -179,44 +231,58 @@ class ModalWork:
             state.work, state.step = self.begin(context), Step("Start", 0.0)
         except SplatonymError as error:
             return self._failed(error)
+        self._work, state.home = state.work, Home.of(context)
         state.forecast.begin(type(self).__name__)
-        self._timer = context.window_manager.event_timer_add(TICK, window=context.window)
+        timer = context.window_manager.event_timer_add(TICK, window=context.window)
+        state.shown = Shown(timer, context.workspace.name)
         context.window_manager.modal_handler_add(self)
         context.workspace.status_text_set("Splatonym is working; Esc cancels")
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if state.work is None:  # another file was loaded, or the add-on is going
-            return self._end(context, {"CANCELLED"})
+        if state.work is None or state.work is not self._work:  # another file was loaded, or the add-on is going
+            return {"CANCELLED"}
         if event.type == "ESC" and event.value == "PRESS":
             state.cancel_asked = True
         if event.type != "TIMER":
             return {"PASS_THROUGH"}
         try:
-            if state.cancel_asked:
-                raise Cancelled()
-            before = state.step
-            state.step = advance(state.work)
-            counted = state.forecast.tell(state.step.stage, state.step.fraction)
-            if state.step != before or counted:
-                redraw(context)
-        except StopIteration as end:
-            state.forecast.end()
-            stop()
-            return self._end(context, self._finished(context, end.value))
+            result = self._tick(context)
         except SplatonymError as error:
             stop()
-            return self._end(context, self._failed(error))
+            result = self._failed(error)
         except BaseException:  # a bug of ours: Blender shows it; the job must not stay "running"
             stop()
-            self._end(context, {"CANCELLED"})
+            redraw(context)
             raise
-        return {"RUNNING_MODAL"}
+        if result is None:
+            return {"RUNNING_MODAL"}
+        redraw(context)
+        return result
+
+    def _tick(self, context: bpy.types.Context) -> set[str] | None:
+        """One tick of the work; the operator's result where it has come to its end."""
+        assert state.work is not None and state.home is not None
+        if state.cancel_asked:
+            raise Cancelled()
+        with state.home.entered(context):
+            try:
+                step = advance(state.work)
+            except StopIteration as end:
+                state.forecast.end()
+                stop()
+                return self._finished(context, end.value)
+        before, state.step = state.step, step
+        counted = state.forecast.tell(step.stage, step.fraction)
+        if step != before or counted:
+            redraw(context)
+        return None
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Blender ends the operator itself (it quits, or the window closes)."""
-        stop()
-        self._end(context, {"CANCELLED"})
+        if state.work is self._work:
+            stop()
+            redraw(context)
 
     def _finished(self, context: bpy.types.Context, outcome: Any) -> set[str]:
         state.told(self.place, self.done(context, outcome))
@@ -230,21 +296,20 @@ class ModalWork:
         self.report({"INFO" if cancelled else "ERROR"}, error.sentence())
         return {"CANCELLED"}
 
-    def _end(self, context: bpy.types.Context, result: set[str]) -> set[str]:
-        if self._timer is not None:
-            context.window_manager.event_timer_remove(self._timer)
-            self._timer = None
-        if context.workspace is not None:
-            context.workspace.status_text_set(None)
-        redraw(context)
-        return result
-
 
 def stop() -> None:
-    """Close the work, wherever it is; what it changed for the time being is restored."""
-    work, state.work = state.work, None
-    if work is not None:
-        work.close()
+    """Close the work, wherever it is: what it changed for the time being is restored, and the window has no timer and no text of it.
+
+    The operator need not be asked: one that is unregistered is dropped by Blender without a word to it.
+    """
+    work, shown = state.work, state.shown
+    state.work = state.home = state.shown = None
+    try:
+        if work is not None:
+            work.close()
+    finally:
+        if shown is not None:
+            shown.take_back(bpy.context)
 
 
 def redraw(context: bpy.types.Context) -> None:

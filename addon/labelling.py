@@ -13,6 +13,7 @@ from ..core import labels as label_sets
 from ..core.errors import InvalidInput
 from ..core.protocol import Arrays, PredictFields, pack_predict, unpack_scene
 from ..core.scene import SemanticScene
+from ..core.wire.client import Client
 from . import connection
 from .build import build_steps, find_results
 from .capture import Captured, CaptureSettings, Shot, capture_in_steps, choose_cameras, empty_views
@@ -126,11 +127,23 @@ def label_options(options: LabelOptions) -> dict[str, Any]:
     return {"model": options.model, "regions": options.regions} if options.label_source == "text" else {}
 
 
+def free_server() -> Generator[Step, None, Client]:
+    """The server, once it has ended what was cancelled last. One that does not is gone by then, and another is started."""
+    while (client := connection.client()).cancelling:
+        yield Step("Server", 0.0, "ending the last job", waiting=True)
+    return client
+
+
 def server_steps(
-    verb: str, params: Mapping[str, Any], arrays: Arrays | None = None
+    verb: str, params: Mapping[str, Any], arrays: Arrays | None = None, client: Client | None = None
 ) -> Generator[Step, None, tuple[dict[str, Any], Arrays]]:
-    """Ask the server and wait for its answer, step by step; closing the steps cancels the request."""
-    call = connection.client().submit(verb, params, arrays)
+    """Ask the server and wait for its answer, step by step; closing the steps cancels the request.
+
+    client: the server that knows what the request speaks of; by default `free_server`.
+    """
+    if client is None:
+        client = yield from free_server()
+    call = client.submit(verb, params, arrays)
     try:
         while not call.done:
             told = call.progress

@@ -15,6 +15,7 @@ from .objects import (
     describe,
     find_collection,
     find_results,
+    fingerprint,
     found_again,
     get_setting,
     get_show,
@@ -22,6 +23,7 @@ from .objects import (
     set_answer,
     set_setting,
     set_show,
+    unchanged,
 )
 from .reading import read_gaussians, read_steps
 
@@ -34,6 +36,7 @@ __all__ = [
     "describe",
     "find_collection",
     "find_results",
+    "fingerprint",
     "found_again",
     "get_setting",
     "get_show",
@@ -43,4 +46,5 @@ __all__ = [
     "set_answer",
     "set_setting",
     "set_show",
+    "unchanged",
 ]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,9 +73,17 @@ def build_scene(
 
 
 def build_steps(
-    target: bpy.types.Scene, scene: SemanticScene, *, result_id: str | None = None, in_world: bool = False
+    target: bpy.types.Scene,
+    scene: SemanticScene,
+    *,
+    result_id: str | None = None,
+    in_world: bool = False,
+    check: Callable[[], object] = lambda: None,
 ) -> Generator[Step, None, Result]:
-    """As `build_scene`, in short steps: points first, beside what is there; then, in the last step, they take their place."""
+    """As `build_scene`, in short steps: points first, beside what is there; then, in the last step, they take their place.
+
+    check: called before that; what it raises leaves everything as it is.
+    """
     place, text = target.name, f"{len(scene.gaussians):,} Gaussians"
     result_id = result_id or scene.name or "Splatonym"
 
@@ -93,6 +101,7 @@ def build_steps(
             yield Step("Import", 1.0, text)
             if place not in bpy.data.scenes:
                 raise InvalidInput(f"The scene '{place}' went away.", "Do not undo or open a file meanwhile; then try again.")
+            check()
             clouds = [find_cloud(name) for name in names]
             return _put(bpy.data.scenes[place], scene, result_id, list(zip(parts, clouds, strict=True)), in_world)
         finally:
@@ -195,10 +204,28 @@ def find_results(target: bpy.types.Scene) -> list[Result]:
 
 def found_again(result: Result) -> Result:
     """A result as it is now, after steps between which people may undo; one that is gone raises InvalidInput."""
-    collection = next((c for c in bpy.data.collections if c.get(RESULT) == result.id), None)
-    if collection is None:
+    same = [
+        c for c in bpy.data.collections if c.get(RESULT) == result.id
+    ]  # several, where a scene was copied with all that it has
+    if not same:
         raise InvalidInput(f"The result '{result.name}' went away.", "Do not remove it meanwhile; then try again.")
-    return describe(collection)
+    return describe(next((c for c in same if c.name == result.name), same[0]))
+
+
+def fingerprint(collection: bpy.types.Collection) -> object:
+    """What of a result changes when people edit it: its names, and which points there are, how many and where. Cheap; read-only."""
+    points = tuple(
+        (item.name, attributes.count(item.data), *map(tuple, item.matrix_world)) for item in point_objects(collection)
+    )
+    return collection.get(LABELS), collection.get(INSTANCES), points
+
+
+def unchanged(result: Result, seen: object) -> Result:
+    """As `found_again`, for work on what a result was when its fingerprint was taken: one that is another now raises InvalidInput."""
+    result = found_again(result)
+    if fingerprint(result.collection) != seen:
+        raise InvalidInput(f"The result '{result.name}' was changed meanwhile.", "Try again; it is left as you made it.")
+    return result
 
 
 def find_collection(target: bpy.types.Scene, result_id: str) -> bpy.types.Collection | None:

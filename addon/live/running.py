@@ -330,7 +330,7 @@ def _failed(error: SplatonymError) -> None:
     stop_all()
     if isinstance(error, ServerDied) and not error.repair:
         error.repair = "splatonym.live_view"  # which starts another server
-    if not jobs.state.running:
+    if not jobs.state.running and jobs.state.error is not error:  # a job that ran may have told of the same server's end
         jobs.state.told(PLACE, error=error)
     redraw()
 

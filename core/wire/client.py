@@ -142,6 +142,12 @@ class Client:
         return self._ending is None
 
     @property
+    def cancelling(self) -> bool:
+        """Whether a cancelled request has not ended yet: a server that does not hear of it will be gone within the grace."""
+        with self._lock:
+            return any(call._cancelled for call in self._calls.values())
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

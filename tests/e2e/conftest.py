@@ -38,6 +38,53 @@ def addon(server_python, monkeypatch):
 @pytest.fixture
 def small_room(addon):
     """A box of four coloured walls' worth of things with three cameras; the work of a second."""
+    return make_small_room()
+
+
+@pytest.fixture(scope="session")
+def described(server_python, tmp_path_factory):
+    """A .blend with the small room and its result 'Room', described by the model that ships, so that it can be named and asked."""
+    from splatonym.addon.preferences import INTERPRETER_VARIABLE
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(INTERPRETER_VARIABLE, str(server_python))
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        splatonym.register()
+        try:
+            make_small_room()
+            words = {"label_source": "text", "names": "floor, box", "model": "tiny"}
+            bpy.ops.splatonym.predict(camera_source="ALL", resolution=48, samples=1, result_name="Room", **words)
+            path = tmp_path_factory.mktemp("described") / "room.blend"
+            bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)
+        finally:
+            splatonym.unregister()
+    return path
+
+
+@pytest.fixture(scope="module")
+def desk(server_python, described):
+    """The add-on registered once for a module: its tests share a server, as long as they let it live."""
+    from splatonym.addon.preferences import INTERPRETER_VARIABLE
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(INTERPRETER_VARIABLE, str(server_python))
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        splatonym.register()
+        yield splatonym.addon
+        splatonym.unregister()
+
+
+@pytest.fixture
+def room(desk, described):
+    """The described room, opened anew, with nothing told yet; the value is its scene."""
+    from splatonym.addon import jobs
+
+    bpy.ops.wm.open_mainfile(filepath=str(described), load_ui=False)
+    jobs.state.told("predict")
+    return bpy.context.scene
+
+
+def make_small_room():
     import math
 
     scene = bpy.context.scene
