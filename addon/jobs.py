@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import bpy
 from bpy.app.handlers import persistent
+from bpy.app.translations import pgettext_iface as _
 
 from ..core.errors import Cancelled, InvalidInput, SplatonymError
 from .forecast import Forecast
@@ -236,7 +237,7 @@ class ModalWork:
         timer = context.window_manager.event_timer_add(TICK, window=context.window)
         state.shown = Shown(timer, context.workspace.name)
         context.window_manager.modal_handler_add(self)
-        context.workspace.status_text_set("Splatonym is working; Esc cancels")
+        context.workspace.status_text_set(_("Splatonym is working; Esc cancels"))
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -5,8 +5,8 @@ import pytest
 
 
 def test_the_sidebar_speaks_german_and_japanese(window, tmp_path):
-    told = window("languages.py", size="900x2200")
-    if "LANGUAGES none" in told:
-        pytest.skip("this Blender has no language files (Debian's are in /usr/share/locale, which the tool leaves out)")
-    assert "LANGUAGES done" in told
+    said = window("languages.py", size="900x2200")
+    if "LANGUAGES none" in said:
+        pytest.skip("this Blender has no languages (Debian's are in /usr/share/locale, which the tool leaves out)")
+    assert "LANGUAGES done" in said
     assert all((tmp_path / f"{name}.png").stat().st_size > 10_000 for name in ("de", "ja", "light"))
