@@ -77,12 +77,12 @@ class Shown:
 
     def take_back(self, context: bpy.types.Context) -> None:
         context.window_manager.event_timer_remove(self.timer)
-        window = context.window or next(iter(context.window_manager.windows), None)
         workspace = bpy.data.workspaces.get(self.workspace)
-        if workspace is not None and window is not None:
-            with context.temp_override(
-                window=window, workspace=workspace
-            ):  # Blender writes into the context's, not into this one
+        given: dict[str, Any] = {}
+        if context.window is None:  # in a timer. Else it stays: it may be one that is being closed, which cannot be given
+            given["window"] = next(iter(context.window_manager.windows), None)
+        if workspace is not None and given.get("window", context.window) is not None:
+            with context.temp_override(workspace=workspace, **given):  # Blender writes into the context's, not into this one
                 workspace.status_text_set(None)
 
 

@@ -11,6 +11,7 @@ os.environ["BLENDER_USER_RESOURCES"] = _USER.name
 import bpy  # noqa: E402  (after its user folder is set)
 import pytest  # noqa: E402
 import splatonym  # noqa: E402
+from splatonym.tests.small_room import make_small_room  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER_PYTHON = ROOT / ".venv-server" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -54,6 +55,7 @@ def described(server_python, tmp_path_factory):
             make_small_room()
             words = {"label_source": "text", "names": "floor, box", "model": "tiny"}
             bpy.ops.splatonym.predict(camera_source="ALL", resolution=48, samples=1, result_name="Room", **words)
+            bpy.ops.splatonym.teach(name="crate", things="1")  # so that it has two classes
             path = tmp_path_factory.mktemp("described") / "room.blend"
             bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)
         finally:
@@ -82,30 +84,6 @@ def room(desk, described):
     bpy.ops.wm.open_mainfile(filepath=str(described), load_ui=False)
     jobs.state.told("predict")
     return bpy.context.scene
-
-
-def make_small_room():
-    import math
-
-    scene = bpy.context.scene
-    scene.render.resolution_x = scene.render.resolution_y = 32
-    scene.render.engine = "CYCLES"
-    scene.world = bpy.data.worlds.new("World")
-    bpy.ops.mesh.primitive_plane_add(size=6)
-    bpy.context.object.name = "Floor"
-    bpy.ops.mesh.primitive_cube_add(size=1, location=(0, 0, 0.5))
-    bpy.context.object.name = "Cube.047"
-    bpy.context.object["semantic_class"] = "chair"
-    light = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
-    scene.collection.objects.link(light)
-    for k, angle in enumerate((-40, 0, 40)):
-        camera = bpy.data.objects.new(f"Camera {k}", bpy.data.cameras.new(f"Camera {k}"))
-        turn = math.radians(angle)
-        camera.location = (4 * math.sin(turn), -4 * math.cos(turn), 2.5)
-        camera.rotation_euler = (math.radians(65), 0, turn)
-        scene.collection.objects.link(camera)
-    scene.camera = bpy.data.objects["Camera 1"]
-    return scene
 
 
 def pytest_sessionfinish(session, exitstatus):
