@@ -16,6 +16,7 @@ _CLASSES = (
     preferences.SplatonymPreferences,
     properties.SplatonymSettings,
     properties.SplatonymQuestion,
+    properties.SplatonymPlan,
     live.SplatonymLive,
     output.SplatonymRename,
     output.SplatonymOutput,
@@ -60,6 +61,7 @@ def _properties() -> list[tuple[type, str, Any]]:
     return [
         (bpy.types.Scene, "splatonym", pointer(type=properties.SplatonymSettings)),
         (bpy.types.Scene, "splatonym_question", pointer(type=properties.SplatonymQuestion)),
+        (bpy.types.Scene, "splatonym_plan", pointer(type=properties.SplatonymPlan)),
         (bpy.types.Scene, "splatonym_live", pointer(type=live.SplatonymLive)),
         (bpy.types.Scene, "splatonym_output", pointer(type=output.SplatonymOutput)),
         (bpy.types.Collection, "splatonym_show", properties.show_property()),

@@ -158,6 +158,12 @@ class SplatonymQuestion(bpy.types.PropertyGroup):
     )
 
 
+class SplatonymPlan(bpy.types.PropertyGroup):
+    count: bpy.props.IntProperty(  # type: ignore[valid-type]
+        name="Cameras", description="How many cameras a plan may place", default=16, min=1, max=1000, soft_max=100
+    )
+
+
 def show_property() -> bpy.props.EnumProperty:
     """The switch of a result's collection: what its points show. It stores nothing; build.get_show and set_show do."""
     modes = [identifier for identifier, *_ in build.SHOW_MODES]

@@ -7,17 +7,18 @@ from bpy.app.translations import pgettext_iface as _
 from ...core.errors import InvalidInput
 from .. import jobs, planning
 from ..capture import choose_cameras
+from ..properties import SplatonymPlan
+from .base import copied, settled
 
 WHERE = [
     ("AUTO", "Auto", "In the rooms; where there are none, outdoors"),
     ("INDOORS", "Indoors", "On floors with walls around"),
     ("OUTDOORS", "Outdoors", "On open ground"),
 ]
-SOURCES = [("SELECTED", "Selected", "The selected cameras"), ("ALL", "All", "All cameras of the scene")]
 
 
-def count_property(default: int, description: str, name: str = "Cameras") -> bpy.props.IntProperty:
-    return bpy.props.IntProperty(name=name, description=description, default=default, min=1, max=1000, soft_max=100)
+def rings_property() -> bpy.props.IntProperty:
+    return bpy.props.IntProperty(name="Rings", description="In how many rings", default=2, min=1, max=1000, soft_max=10)
 
 
 def where_property() -> bpy.props.EnumProperty:
@@ -90,8 +91,8 @@ class SPLATONYM_OT_plan_orbit(PlanWork, bpy.types.Operator):
     bl_label = "Orbit Selection"
     bl_options = {"REGISTER", "UNDO"}
 
-    count: count_property(16, "How many cameras")  # type: ignore[valid-type]
-    rings: count_property(2, "In how many rings", "Rings")  # type: ignore[valid-type]
+    count: copied("count", SplatonymPlan)  # type: ignore[valid-type]
+    rings: rings_property()  # type: ignore[valid-type]
     lowest: bpy.props.FloatProperty(  # type: ignore[valid-type]
         name="Lowest",
         description="Elevation of the lowest ring; below zero it looks up",
@@ -125,6 +126,7 @@ class SPLATONYM_OT_plan_orbit(PlanWork, bpy.types.Operator):
         return super().poll(context)
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
+        settled(self, context.scene.splatonym_plan, ("count",))
         return planning.plan_orbit(
             context, planning.OrbitOptions(self.count, self.rings, self.lowest, self.highest, self.margin)
         )
@@ -137,11 +139,12 @@ class SPLATONYM_OT_plan_walk(PlanWork, bpy.types.Operator):
     bl_label = "Walk Through Rooms"
     bl_options = {"REGISTER", "UNDO"}
 
-    count: count_property(12, "How many cameras")  # type: ignore[valid-type]
+    count: copied("count", SplatonymPlan)  # type: ignore[valid-type]
     eye_height: eye_height_property()  # type: ignore[valid-type]
     where: where_property()  # type: ignore[valid-type]
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
+        settled(self, context.scene.splatonym_plan, ("count",))
         return planning.plan_walk(context, planning.WalkOptions(self.count, self.eye_height, self.where))
 
 
@@ -152,7 +155,8 @@ class SPLATONYM_OT_plan_cover(PlanWork, bpy.types.Operator):
     bl_label = "Cover Scene"
     bl_options = {"REGISTER", "UNDO"}
 
-    most: count_property(16, "How many cameras there may be", "Cameras at Most")  # type: ignore[valid-type]
+    count: copied("count", SplatonymPlan)  # type: ignore[valid-type]
+    resolution: copied("resolution")  # type: ignore[valid-type]
     enough: bpy.props.FloatProperty(  # type: ignore[valid-type]
         name="Enough",
         description="Share of the surfaces that, seen from two places, needs no more cameras",
@@ -172,11 +176,13 @@ class SPLATONYM_OT_plan_cover(PlanWork, bpy.types.Operator):
     )
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
+        settled(self, context.scene.splatonym_plan, ("count",))
+        settled(self, context.scene.splatonym, ("resolution",))
         options = planning.CoverOptions(
-            most=self.most,
+            most=self.count,
             enough=self.enough,
             detail=self.detail,
-            resolution=context.scene.splatonym.resolution,
+            resolution=self.resolution,
             eye_height=self.eye_height,
             where=self.where,
             only_selected=self.only_selected,
@@ -192,22 +198,20 @@ class SPLATONYM_OT_show_coverage(PlanWork, bpy.types.Operator):
     bl_label = "Show Coverage"
     bl_options = {"REGISTER", "UNDO"}
 
-    camera_source: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="Cameras", description="Which cameras; the panel's choice if not set", items=SOURCES, default="SELECTED"
-    )
+    camera_source: copied("camera_source")  # type: ignore[valid-type]
+    resolution: copied("resolution")  # type: ignore[valid-type]
     detail: detail_property()  # type: ignore[valid-type]
     eye_height: eye_height_property()  # type: ignore[valid-type]
     where: where_property()  # type: ignore[valid-type]
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
-        settings = context.scene.splatonym
-        source = self.camera_source if self.properties.is_property_set("camera_source") else settings.camera_source
-        if source == "ACTIVE_ANIMATED":
+        settled(self, context.scene.splatonym, ("camera_source", "resolution"))
+        if self.camera_source == "ACTIVE_ANIMATED":
             raise InvalidInput("Coverage is shown of cameras that stand still.", "Choose Selected or All under Cameras.")
         options = planning.CoverOptions(
-            detail=self.detail, resolution=settings.resolution, eye_height=self.eye_height, where=self.where
+            detail=self.detail, resolution=self.resolution, eye_height=self.eye_height, where=self.where
         )
-        return planning.cover_with(context, choose_cameras(context, source), options)
+        return planning.cover_with(context, choose_cameras(context, self.camera_source), options)
 
 
 class SPLATONYM_OT_clear_plan(bpy.types.Operator):

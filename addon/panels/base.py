@@ -70,7 +70,7 @@ def _draw_progress(layout: bpy.types.UILayout) -> None:
     said = f"{translations.stage_name(step.stage)} {translations.step_text(step.text)}".strip()
     layout.progress(text=said, factor=step.fraction, translate=False)
     row = layout.row(align=True)
-    row.operator("splatonym.cancel", icon="CANCEL")
+    row.operator("splatonym.cancel", text="Cancel", icon="CANCEL")
     if left:
         told = row.row()
         told.alignment = "RIGHT"

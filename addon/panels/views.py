@@ -42,6 +42,7 @@ def _draw_plan(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     body = body.column()
     body.enabled = not jobs.state.running
     column = body.column(align=True)
+    column.prop(context.scene.splatonym_plan, "count")
     column.operator("splatonym.plan_orbit", icon="ORIENTATION_GIMBAL")
     column.operator("splatonym.plan_walk", icon="MOD_DYNAMICPAINT")
     column.operator("splatonym.plan_cover", icon="VIEW_PERSPECTIVE")

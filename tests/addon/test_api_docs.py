@@ -13,6 +13,7 @@ import splatonym
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "API.md"
 GROUPS = {
     "scene.splatonym": "Views and Predict",
+    "scene.splatonym_plan": "Place Cameras",
     "scene.splatonym_question": "Ask",
     "scene.splatonym_output": "Output",
     "scene.splatonym_live": "Live View",

@@ -634,7 +634,7 @@ def test_operators_plan_show_and_clear(addon):
     assert splatonym.addon.jobs.state.message == "3 cameras in 'Splatonym Cameras', selected."
     bpy.ops.ed.undo()
     assert blocks_of_data() == before
-    assert addon.plan_cover(most=4) == {"FINISHED"}
+    assert addon.plan_cover(count=4) == {"FINISHED"}
     assert splatonym.addon.jobs.state.message.startswith("4 cameras see ")
     assert addon.clear_plan(cameras=False) == {"FINISHED"}
     assert len(planned_cameras(bpy.context.scene)) == 4 and find_coverage(bpy.context.scene) is None
