@@ -74,10 +74,18 @@ def choose_cameras(context: bpy.types.Context, source: str = "SELECTED", *, name
     elif source in CAMERA_SOURCES:
         cameras = [o for o in layer.objects if o.type == "CAMERA" and (source == "ALL" or o.select_get(view_layer=layer))]
         shots = [_still(camera, scene) for camera in sorted(cameras, key=lambda camera: camera.name)]
-        if not shots and source == "SELECTED":
-            raise InvalidInput("No camera is selected.", "Select the cameras that see the scene, or use all.")
+        if not shots and any(thing.type == "CAMERA" for thing in layer.objects):
+            raise InvalidInput(
+                "No camera is selected.",
+                "Select the cameras that see the scene, or use all.",
+                repair="splatonym.use_all_cameras",
+            )
         if not shots:
-            raise InvalidInput(f"The scene '{scene.name}' has no camera in view layer '{layer.name}'.", "Add a camera.")
+            raise InvalidInput(
+                f"The scene '{scene.name}' has no camera in view layer '{layer.name}'.",
+                "Add a camera.",
+                repair="splatonym.plan_cover",
+            )
     else:
         raise InvalidInput(f"There is no camera source '{source}'.", f"Use one of {', '.join(CAMERA_SOURCES)}.")
     for shot in shots:

@@ -214,6 +214,23 @@ class SPLATONYM_OT_show_coverage(PlanWork, bpy.types.Operator):
         return planning.cover_with(context, choose_cameras(context, self.camera_source), options)
 
 
+class SPLATONYM_OT_use_all_cameras(bpy.types.Operator):
+    """Take all cameras of the scene as views, whatever is selected"""
+
+    bl_idname = "splatonym.use_all_cameras"
+    bl_label = "Use All Cameras"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.scene is not None and not jobs.state.running
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        context.scene.splatonym.camera_source = "ALL"
+        jobs.state.told("views")  # what was said of the selection is repaired
+        return {"FINISHED"}
+
+
 class SPLATONYM_OT_clear_plan(bpy.types.Operator):
     """Remove the planned cameras and the coverage that is shown; other cameras stay"""
 
@@ -247,5 +264,6 @@ CLASSES = (
     SPLATONYM_OT_plan_walk,
     SPLATONYM_OT_plan_cover,
     SPLATONYM_OT_show_coverage,
+    SPLATONYM_OT_use_all_cameras,
     SPLATONYM_OT_clear_plan,
 )

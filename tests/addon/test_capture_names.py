@@ -33,7 +33,7 @@ def test_selected_all_and_named_cameras():
     box("Table", 1.0).select_set(True)
     with pytest.raises(InvalidInput, match="No camera is selected") as found:
         choose_cameras(bpy.context, "SELECTED")
-    assert "Select the cameras" in found.value.hint
+    assert "Select the cameras" in found.value.hint and found.value.repair == "splatonym.use_all_cameras"
     for name in ("C", "A"):
         bpy.data.objects[name].select_set(True)
     assert names(choose_cameras(bpy.context, "SELECTED")) == ["A", "C"]
@@ -49,8 +49,10 @@ def test_selected_all_and_named_cameras():
 
 
 def test_a_scene_without_cameras():
-    with pytest.raises(InvalidInput, match="has no camera in view layer"):
-        choose_cameras(bpy.context, "ALL")
+    for source in ("ALL", "SELECTED"):
+        with pytest.raises(InvalidInput, match="has no camera in view layer") as found:
+            choose_cameras(bpy.context, source)
+        assert found.value.repair == "splatonym.plan_cover"
     for ask in (lambda: choose_cameras(bpy.context, "ACTIVE_ANIMATED"), lambda: scene_camera(bpy.context.scene)):
         with pytest.raises(InvalidInput, match="has no active camera"):
             ask()
