@@ -19,6 +19,7 @@ import atexit
 import io
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,8 @@ CANCEL_GRACE = 2.0
 """Seconds that a cancelled request has to answer before its server is killed."""
 _CLOSE_GRACE = 1.0
 _EXIT_INCOMPLETE = 3  # server/__main__.py: the interpreter lacks a package
+_GREETING = re.compile(r"server \d+: Python \S+ at ")
+"""What a server writes into its log when it starts: no news in an error."""
 _PIPE_BYTES = 1 << 20
 _LOG_BYTES = 4 << 20
 """A log longer than this is begun anew with the next server."""
@@ -313,7 +316,8 @@ class Client:
         if code == _EXIT_INCOMPLETE:
             return NoInterpreter(lines[-1] if lines else "The server's Python lacks a package.", f"Install it there. {_CHOOSE}")
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        last = f" Its last words: {' | '.join(lines)}" if lines else ""
+        said = [line for line in lines if not _GREETING.search(line)]
+        last = f" Its last words: {' | '.join(said)}" if said else ""
         return ServerDied(f"The server {how}.{last}", self._hint())
 
     def _hint(self) -> str:

@@ -110,6 +110,7 @@ def test_the_server_dies_at_work_and_the_next_try_has_another(room, name):
         operate(name)
     assert jobs.state.place == PLACES[name] and isinstance(jobs.state.error, ServerDied) and not jobs.state.message
     assert repair_of(jobs.state.error) is not None and jobs.state.error.hint
+    assert "Python 3" not in jobs.state.error.message, "the log's greeting is no news"
     assert content() == before and not jobs.state.running
     assert operate(name) == {"FINISHED"}
     assert connection.client().pid != pid and jobs.state.error is None and jobs.state.place == PLACES[name]

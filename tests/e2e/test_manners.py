@@ -50,9 +50,10 @@ def test_undo_goes_back_and_redo_forth_through_all_that_is_done(room):
         ("relabel", {"names": "ground=floor, crate=box", "result": "Room"}),
         ("rename_class", {"result": "New", "class_name": "chair", "name": "stool"}),
         ("merge_class", {"result": "New", "class_name": "stool", "into": "floor"}),
+        # Removed before meshes get materials: after that, Blender 5.2's undo may bring a removed collection back linked nowhere.
+        ("remove_result", {"result": "Room"}),
         ("labels_to_meshes", {"result": "New", "selected": False, "vertex_groups": True, "materials": True}),
         ("rename_objects", {"result": "New", "least": 0.1}),
-        ("remove_result", {"result": "Room"}),
     ):
         operate(name, **words)
         states.append(content())
@@ -65,7 +66,7 @@ def test_undo_goes_back_and_redo_forth_through_all_that_is_done(room):
     for _ in range(4):  # and from the middle on with something else
         bpy.ops.ed.undo()
     operate("query", text="floor", result="Room")
-    assert not bpy.ops.ed.redo.poll() or content() != states[-1]
+    assert content() not in states
 
 
 # --- undo between the steps of a job ---------------------------------------------------------------------------------------
