@@ -18,8 +18,10 @@ from . import connection
 from .answers import Found, chosen_points, keep_answer
 from .build import Result, build_steps, fingerprint, found_again, read_steps, set_show, unchanged
 from .capture import choose_cameras
+from .classes.active import active_collection
 from .jobs import Step, in_thread
 from .labelling import LabelOptions, capture_steps, free_server, server_steps
+from .properties import follow
 
 Answered = tuple[dict[str, Any], Arrays]
 
@@ -67,7 +69,8 @@ def ask_result(
     found = Found(text, level, data["threshold"], data["count"], data["things"], data["histogram"])
     result = unchanged(result, seen)
     keep_answer(result, found, arrays["scores"], arrays["chosen"] > 0)
-    context.scene.splatonym_question.threshold = found.threshold  # where the panel's slider stands
+    if active_collection(context.scene) == result.collection:
+        follow(context.scene, found)
     if show:
         set_show(result.collection, "ANSWER")
     return found

@@ -52,11 +52,26 @@ LEVELS = [
 ]
 
 
+_following = False
+
+
+def follow(scene: bpy.types.Scene, found: answers.Found) -> None:
+    """The panel's level and slider stand where an answer has them; nothing is chosen anew by that."""
+    global _following
+    _following = True
+    try:
+        scene.splatonym_question.level, scene.splatonym_question.threshold = found.level, found.threshold
+    finally:
+        _following = False
+
+
 def _choose_anew(settings: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
     """The slider moved: what the last question to the panel's result means is chosen again."""
+    if _following or jobs.state.running:
+        return
     result = active_result(settings.id_data)
     found = answers.last_answer(result) if result else None
-    if result is None or found is None or jobs.state.running:
+    if result is None or found is None:
         return
     if settings.level != found.level or abs(settings.threshold - found.threshold) > 1e-6:
         try:

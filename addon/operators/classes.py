@@ -17,6 +17,7 @@ from ..classes.active import activate_class, active_class
 from ..classes.names import read_names
 from ..classes.selection import leave_edit
 from ..classes.summary import summary_of
+from ..properties import follow
 from .base import ResultOperator
 
 
@@ -108,6 +109,9 @@ class SPLATONYM_OT_activate_result(Editing, bpy.types.Operator):
 
     def edit(self, context: bpy.types.Context, result: Result) -> str:
         context.scene.splatonym_result = result.id
+        found = last_answer(result)
+        if found is not None:
+            follow(context.scene, found)
         return f"The panels are about '{result.name}'."
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import bpy
 
 from .. import live
-from ..build import find_results
+from ..build.objects import RESULT
+from ..classes.active import has_results
 from .base import SidebarPanel, draw_job
 
 PLACE = "live"
@@ -17,7 +18,7 @@ class SPLATONYM_PT_live(SidebarPanel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return live.any_live() or bool(find_results(context.scene))
+        return live.any_live() or has_results(context.scene)
 
     def draw(self, context: bpy.types.Context) -> None:
         settings, layout, on = context.scene.splatonym_live, self.layout, live.is_live(context.space_data)
@@ -36,7 +37,7 @@ class SPLATONYM_PT_live(SidebarPanel, bpy.types.Panel):
             column.prop(settings, "tolerance")
         column.prop(settings, "opacity")
         column.prop(settings, "hide_points")
-        if len(find_results(context.scene)) > 1:
+        if sum(RESULT in c for c in context.scene.collection.children_recursive) > 1:
             column.prop_search(settings, "result", context.scene.collection, "children")
         draw_job(layout, context, PLACE)
 

@@ -8,6 +8,7 @@ import splatonym
 from splatonym.addon.answers import Found, keep_answer, last_answer
 from splatonym.addon.build import build_scene
 from splatonym.addon.panels import histogram
+from splatonym.addon.properties import follow
 
 from .build_scenes import random_scene
 
@@ -44,13 +45,34 @@ def test_a_script_that_types_a_question_asks_nothing(addon):
     assert not splatonym.addon.jobs.state.running
 
 
-def test_the_slider_is_of_the_active_result(addon):
-    def ask(name):
-        result = build_scene(bpy.context.scene, random_scene(100, name=name))
-        scores = np.linspace(0, 1, 100, dtype=np.float32)
-        keep_answer(result, Found("chair", "part", 0.9, 10, [], [0] * 64), scores, scores >= 0.9)
-        return result
+def ask(name):
+    result = build_scene(bpy.context.scene, random_scene(100, name=name))
+    scores = np.linspace(0, 1, 100, dtype=np.float32)
+    keep_answer(result, Found("chair", "part", 0.9, 10, [], [0] * 64), scores, scores >= 0.9)
+    return result
 
+
+def test_the_slider_follows_an_answer_and_leaves_it_as_it_is(addon):
+    result = ask("Room")
+    before = last_answer(result)
+    assert bpy.context.scene.splatonym_question.level == "object"  # the answer is of another level
+    follow(bpy.context.scene, before)
+    question = bpy.context.scene.splatonym_question
+    assert (question.level, question.threshold) == ("part", pytest.approx(0.9)) and last_answer(result) == before
+    question.threshold = 0.5
+    assert last_answer(result).count == 50  # a person's hand still moves it
+
+
+def test_another_result_brings_the_slider_to_its_own_answer(addon):
+    first, second = ask("First"), ask("Second")
+    question = bpy.context.scene.splatonym_question
+    question.level, question.threshold = "part", 0.25
+    addon.activate_result(result="First")
+    assert question.threshold == pytest.approx(0.9)
+    assert (last_answer(first).count, last_answer(second).count) == (10, 75)
+
+
+def test_the_slider_is_of_the_active_result(addon):
     first, second = ask("First"), ask("Second")
     addon.activate_result(result="First")
     question = bpy.context.scene.splatonym_question

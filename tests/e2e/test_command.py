@@ -65,7 +65,8 @@ def test_a_result_is_asked_and_the_answer_saved(command, room_file, tmp_path, ca
     from splatonym.addon.answers import last_answer
     from splatonym.addon.build import find_results
 
-    assert last_answer(find_results(bpy.context.scene)[0]).text == "floor"
+    kept = last_answer(find_results(bpy.context.scene)[0])
+    assert (kept.text, kept.level, kept.count) == ("floor", "part", answer["count"])  # the file says what the answer says
 
 
 @pytest.mark.parametrize(
