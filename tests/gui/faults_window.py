@@ -178,7 +178,6 @@ def steps(ui):
     for name, words in (
         ("predict", {**VIEWS, "result_name": "Second"}),
         ("query", {"text": "box", "result": "Room"}),
-        ("relabel", {"names": "floor, crate", "result": "Room"}),
     ):
         told, pid = (yield from errors(ui)), freeze()
         begin(ui, name, **words)
