@@ -41,11 +41,11 @@ def apply_preset(result: Result, name: str, *, names: bool = True, colours: bool
     wanted, shades = read_preset(name)
     renamed = 0
     if names:
-        for old in [str(group[CLASS]) for group in groups_of(result.collection)]:
+        for old in dict.fromkeys(str(group[CLASS]) for group in groups_of(result.collection)):
             new = same_name(wanted, old) or wanted.match(old)
             if old == UNLABELLED or new is None or new in (old, UNLABELLED):
                 continue
-            if edit.occurring(result, new) if same_name(read_names(result.collection)[0], new) else False:
+            if same_name(read_names(result.collection)[0], new) and edit.occurring(result, new):
                 edit.merge(result, old, new)
             else:
                 edit.rename(result, old, new)

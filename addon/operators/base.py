@@ -65,6 +65,12 @@ class ResultOperator:
                 return result
         raise InvalidInput(f"There is no result '{self.result}'.", f"Results: {', '.join(r.name for r in results)}.")
 
+    def succeeded(self, words: str) -> set[str]:
+        """Tell what was done; what the panel said before, perhaps an error, holds no more."""
+        jobs.state.told(self.place, words)
+        self.report({"INFO"}, words)
+        return {"FINISHED"}
+
     def failed(self, error: SplatonymError) -> set[str]:
         jobs.state.told(self.place, error=error)
         self.report({"ERROR"}, error.sentence())

@@ -431,7 +431,9 @@ class SPLATONYM_OT_remove_class_preset(bpy.types.Operator):
             jobs.state.told("classes", error=error)
             self.report({"ERROR"}, error.sentence())
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Removed the set '{self.preset}'")
+        words = f"Removed the set '{self.preset}'"
+        jobs.state.told("classes", f"{words}.")
+        self.report({"INFO"}, words)
         return {"FINISHED"}
 
 

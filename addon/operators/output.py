@@ -125,9 +125,7 @@ class SPLATONYM_OT_open_report(ReportOperator, bpy.types.Operator):
             words = _("The Text Editor shows '{name}'.").format(name=text.name)
         else:
             words = _("Wrote the text '{name}'; open it in a Text Editor.").format(name=text.name)
-        jobs.state.told(self.place, words)
-        self.report({"INFO"}, words)
-        return {"FINISHED"}
+        return self.succeeded(words)
 
 
 class SPLATONYM_OT_save_report(ReportOperator, bpy.types.Operator, ExportHelper):
@@ -155,10 +153,7 @@ class SPLATONYM_OT_save_report(ReportOperator, bpy.types.Operator, ExportHelper)
                 file.write(content.encode())
         except SplatonymError as error:
             return self.failed(error)
-        words = _("Wrote {path}").format(path=path)
-        jobs.state.told(self.place, words)
-        self.report({"INFO"}, words)
-        return {"FINISHED"}
+        return self.succeeded(_("Wrote {path}").format(path=path))
 
 
 def report_path(path: Path, format: str) -> Path:

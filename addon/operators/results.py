@@ -111,8 +111,7 @@ class SPLATONYM_OT_export_ply(ResultOperator, bpy.types.Operator, ExportHelper):
             return self.failed(
                 InvalidInput(f"'{self.filepath}' cannot be written: {error.strerror}.", "Choose another folder.")
             )
-        self.report({"INFO"}, f"Wrote {len(scene.gaussians):,} Gaussians to {self.filepath}")
-        return {"FINISHED"}
+        return self.succeeded(f"Wrote {len(scene.gaussians):,} Gaussians to {self.filepath}")
 
 
 class SPLATONYM_OT_remove_result(ResultOperator, bpy.types.Operator):
@@ -129,8 +128,7 @@ class SPLATONYM_OT_remove_result(ResultOperator, bpy.types.Operator):
             return self.failed(error)
         name = result.name
         remove_result(context.scene, result.id)
-        self.report({"INFO"}, f"Removed '{name}'")
-        return {"FINISHED"}
+        return self.succeeded(f"Removed '{name}'")
 
 
 CLASSES = (

@@ -14,13 +14,9 @@ from ..build import find_results
 from ..build.reading import read_steps
 from ..classes import active_result
 from ..classes.selection import leave_edit
+from ..output import SEPARATIONS
 from .base import ResultOperator
 
-SEPARATIONS = [
-    ("NO", "No", "Objects stay whole"),
-    ("CLASS", "By Class", "An object for each class on a mesh"),
-    ("INSTANCE", "By Instance", "An object for each thing on a mesh"),
-]
 _TOLD = 5
 """How many objects a report names."""
 
@@ -142,7 +138,9 @@ class SPLATONYM_OT_remove_labels(bpy.types.Operator):
             jobs.state.told("output", error=error)
             self.report({"ERROR"}, error.sentence())
             return {"CANCELLED"}
-        self.report({"INFO"}, f"Took the labels off {_number(count, 'mesh')}")
+        words = f"Took the labels off {_number(count, 'mesh')}"
+        jobs.state.told("output", f"{words}.")
+        self.report({"INFO"}, words)
         return {"FINISHED"}
 
 

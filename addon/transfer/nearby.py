@@ -22,7 +22,7 @@ from ...core.voting import (
     grid_cells,
     typical_spacing,
 )
-from ..build import Result, read_steps
+from ..build import Result, found_again, read_steps
 from ..jobs import Step, threaded
 from .forest import Forest
 
@@ -91,7 +91,7 @@ class Nearby:
 def read_labelled(result: Result) -> Generator[Step, None, SemanticScene]:
     """A result's scene; one without Gaussians or without labels raises InvalidInput."""
     name = result.name
-    scene = yield from read_steps(result.collection)
+    scene = yield from read_steps(found_again(result).collection)
     if not len(scene.gaussians):
         raise InvalidInput(f"The result '{name}' has no Gaussians.", "Predict again, or choose another result.")
     if scene.gaussians.label is None:

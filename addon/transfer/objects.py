@@ -20,7 +20,7 @@ from ...core.errors import InvalidInput, NotAvailable
 from ...core.labels import LabelMap, split_words
 from ...core.scene import SemanticScene
 from ...core.voting import Numbers, spread
-from ..build import Result
+from ..build import Result, found_again
 from ..build.attributes import count, is_points
 from ..build.objects import point_objects
 from ..jobs import Step
@@ -96,8 +96,8 @@ def shares(looked: Looked, values: Numbers, number: int) -> npt.NDArray[np.float
 
 def what_is(context: bpy.types.Context, result: Result, *, selected: bool = True) -> Generator[Step, None, list[Called]]:
     """What objects are called, those among the result's own points as well."""
+    own = _looked_points(result, context.selected_objects if selected else [])  # the rows that are read now
     scene = yield from read_labelled(result)
-    own = _looked_points(result, context.selected_objects if selected else [])
     names = [] if own and not _others(context) else choose_objects(context, selected).names
     looked = own + (yield from look(context, scene, names)) if names else own
     return [_called(each, scene) for each in looked]
@@ -173,19 +173,19 @@ def meant(context: bpy.types.Context, scene: SemanticScene, chosen: npt.NDArray[
 
 def similar(context: bpy.types.Context, result: Result) -> Generator[Step, None, tuple[str, list[str]]]:
     """The class of the active object, and the visible objects that most of their Gaussians say are of it."""
-    scene = yield from read_labelled(result)
     active = context.view_layer.objects.active
     if active is None:
         raise InvalidInput("There is no active object.", "Click one.")
-    names = choose_objects(context, False).names
-    own = _looked_points(result, [active])
-    if not own and active.name not in names:
-        raise InvalidInput(f"The active object '{active.name}' has no visible surface.", "Click a visible mesh.")
+    names, mine = choose_objects(context, False).names, active.name
+    own = _looked_points(result, [active])  # the rows that are read now
+    if not own and mine not in names:
+        raise InvalidInput(f"The active object '{mine}' has no visible surface.", "Click a visible mesh.")
+    scene = yield from read_labelled(result)
     looked = yield from look(context, scene, names)
     class_of = {each.name: _majority(each, scene)[0] for each in (*own, *looked)}
-    wanted = class_of[active.name]
+    wanted = class_of[mine]
     if not wanted:
-        raise InvalidInput(f"The result does not say what '{active.name}' is.", "Click an object that its Gaussians show.")
+        raise InvalidInput(f"The result does not say what '{mine}' is.", "Click an object that its Gaussians show.")
     return wanted, [name for name in names if class_of[name] == wanted]
 
 
@@ -210,7 +210,7 @@ def _others(context: bpy.types.Context) -> bool:
 def _looked_points(result: Result, items: Iterable[bpy.types.Object]) -> list[Looked]:
     """A result's own point objects among others: each is beside itself."""
     out, start, wanted = [], 0, set(items)
-    for item in point_objects(result.collection):
+    for item in point_objects(found_again(result).collection):
         stop = start + count(item.data)
         if item in wanted and stop > start:
             out.append(Looked(item.name, 1.0, np.arange(start, stop), np.ones(stop - start)))

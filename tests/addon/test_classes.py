@@ -421,6 +421,20 @@ def test_a_set_that_ships_renames_merges_and_colours(addon):
     assert "ceiling" in scene().labels.names and len(result.collection.children) == 3
 
 
+def test_a_class_in_two_collections_is_renamed_once(addon):
+    labels = LabelMap(("couch", "table"))
+    result = build_scene(bpy.context.scene, random_scene(90, labels=labels))
+    group = next(child for child in result.collection.children if child["splatonym_class"] == "couch")
+    folder = bpy.data.collections.new("mine")
+    folder["splatonym_class"] = "couch"
+    result.collection.children.link(folder)
+    twin = group.objects[0].copy()
+    folder.objects.link(twin)
+    addon.apply_class_preset(preset="indoor")
+    assert set(scene().counts()) == {"sofa", "table"} and folder["splatonym_class"] == "sofa"
+    assert "1 classes renamed" in splatonym.addon.jobs.state.message
+
+
 def test_a_set_of_ones_own(result, addon):
     addon.rename_class(class_name="chair", name="Sitzmöbel")
     addon.recolour_class(class_name="Sitzmöbel", colour=(1.0, 0.5, 0.0))

@@ -121,6 +121,24 @@ def test_the_report_opens_as_a_text_and_is_written(scene, tmp_path):
     assert jobs.state.error is not None and jobs.state.place == "output"
 
 
+def test_what_succeeds_takes_back_the_error_before(scene, tmp_path):
+    run, state = bpy.ops.splatonym, jobs.state
+    with pytest.raises(RuntimeError, match="cannot be written"):
+        run.export_ply(filepath=str(tmp_path / "none" / "room.ply"))
+    assert state.error is not None
+    run.export_ply(filepath=str(tmp_path / "room.ply"))
+    assert state.error is None and "200 Gaussians" in state.message
+    with pytest.raises(RuntimeError, match="that can be used is selected"):
+        run.remove_labels(selected=True)
+    bpy.data.objects["Cube.001"].data.from_pydata([(0, 0, 0), (1, 0, 0), (0, 1, 0)], [], [(0, 1, 2)])
+    run.remove_labels(selected=False)
+    assert state.error is None and "0 meshes" in state.message
+    with pytest.raises(RuntimeError, match="no result 'Nobody'"):
+        run.remove_result(result="Nobody")
+    run.remove_result()
+    assert state.error is None and state.message == "Removed 'Room'"
+
+
 def test_the_file_has_the_formats_ending(tmp_path):
     assert report_path(tmp_path / "a.b", "JSON").name == "a.b.json"
     assert report_path(tmp_path / "a.MD", "MARKDOWN").name == "a.MD"

@@ -770,6 +770,18 @@ def test_points_are_called_what_they_are():
         jobs.run_to_end(transfer.what_is(bpy.context, result))
 
 
+def test_points_that_go_meanwhile_do_not_shift_those_that_are_asked():
+    _items, result = room()
+    points = {c.name: c.objects[0] for c in result.classes}
+    assert next(item.name for item in result.collection.all_objects) == "chair"
+    choose(points["table"])
+    work = transfer.what_is(bpy.context, result)
+    while not next(work).fraction:
+        pass
+    bpy.data.objects.remove(points["chair"])  # it is read already; its rows come before the table's
+    assert [(c.name, c.shares) for c in jobs.run_to_end(work)] == [("table", {"table": 1.0})]
+
+
 def test_curves_and_texts_can_be_asked_for():
     text = add(bpy.data.curves.new("text", "FONT"), "text")
     text.data.body, text.data.size = "MM", 3.0
