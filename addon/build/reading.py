@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,12 +88,13 @@ def stored_names(collection: bpy.types.Collection) -> tuple[LabelMap, dict[int, 
     return labels, {number: Instance(number, name, of) for number, name, of in _stored(collection, INSTANCES, [])}
 
 
-def joined_column(items: Sequence[bpy.types.Object], name: str) -> npt.NDArray[np.int32]:
-    """[N] of a whole-number attribute of all points of some objects, 0 where one lacks it."""
-    parts = [attributes.point_numbers(item.data, name) for item in items]
-    sizes = [attributes.count(item.data) for item in items]
-    filled = [np.zeros(n, np.int32) if part is None else part for part, n in zip(parts, sizes, strict=True)]
-    return np.concatenate([*filled, np.zeros(0, np.int32)])
+def joined_column(items: Iterable[bpy.types.Object], name: str, default: int = 0) -> npt.NDArray[np.int32]:
+    """[N] of a whole-number attribute of all points of some objects, the default where one lacks it."""
+    parts = [np.zeros(0, np.int32)]
+    for item in items:
+        found = attributes.point_numbers(item.data, name)
+        parts.append(np.full(attributes.count(item.data), default, np.int32) if found is None else found)
+    return np.concatenate(parts)
 
 
 def _codebook(block: object, name: str) -> Codebook:

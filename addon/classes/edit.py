@@ -24,6 +24,7 @@ from ..build import Result, describe
 from ..build import attributes as columns
 from ..build.materials import linear
 from ..build.objects import CLASS, TITLE, nearest_tag, point_objects
+from ..build.reading import joined_column
 from . import summary
 from .active import activate_class, active_class, groups_of
 from .carving import Mask, carve, keep
@@ -196,11 +197,7 @@ def _split(result: Result, chosen: Mask) -> Iterator[tuple[bpy.types.Object, Mas
 
 def _column(result: Result, name: str, default: int) -> Numbers:
     """[N] of a whole-number attribute of all points, a default where an object lacks it."""
-    parts = [np.zeros(0, np.int32)]
-    for item in point_objects(result.collection):
-        found = columns.point_numbers(item.data, name)
-        parts.append(np.full(columns.count(item.data), default, np.int32) if found is None else found)
-    return np.concatenate(parts)
+    return joined_column(point_objects(result.collection), name, default)
 
 
 def _labels(result: Result, labels: LabelMap) -> Numbers:

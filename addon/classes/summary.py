@@ -18,6 +18,7 @@ from ...core.errors import InvalidInput
 from .. import jobs
 from ..build import attributes
 from ..build.objects import INSTANCES, LABELS, RESULT, SYNONYMS, point_objects
+from ..build.reading import joined_column
 from .names import read_names
 
 _DENSE = 1 << 20
@@ -82,8 +83,8 @@ def _summed(collection: bpy.types.Collection, items: list[bpy.types.Object]) -> 
         labels, instances = read_names(collection)
     except InvalidInput as error:
         return Summary(total, damaged=error.sentence())
-    label = _numbers(items, attributes.CLASS, labels.unlabelled)
-    instance = _numbers(items, attributes.INSTANCE, 0)
+    label = joined_column(items, attributes.CLASS, labels.unlabelled)
+    instance = joined_column(items, attributes.INSTANCE, 0)
     sure = _confidence(items, total)
     known = (label >= 0) & (label < len(labels))
     damaged = "" if known.all() else f"{int((~known).sum()):,} points of '{collection.name}' have a class that has no name."
@@ -125,14 +126,6 @@ def _things(
         if number:
             found.append((number, int(votes[k].argmax()), int(counts[k]), None if means is None else float(means[k])))
     return found
-
-
-def _numbers(items: list[bpy.types.Object], name: str, default: int) -> npt.NDArray[np.int32]:
-    parts = [np.zeros(0, np.int32)]
-    for item in items:
-        found = attributes.point_numbers(item.data, name)
-        parts.append(np.full(attributes.count(item.data), default, np.int32) if found is None else found)
-    return np.concatenate(parts)
 
 
 def _confidence(items: list[bpy.types.Object], total: int) -> npt.NDArray[np.float32] | None:

@@ -46,10 +46,13 @@ class ResultOperator:
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        if jobs.state.running:
+            cls.poll_message_set(_("A job is running; cancel it or wait for it"))
+            return False
         if context.scene is None or not has_results(context.scene):
             cls.poll_message_set(_("There is no result yet; predict first"))
             return False
-        return not jobs.state.running
+        return True
 
     def chosen(self, context: bpy.types.Context) -> Result:
         if not self.result:

@@ -7,7 +7,6 @@ A class or instance that is not given is the one that is marked in the panel's l
 from typing import Any
 
 import bpy
-from bpy.app.translations import pgettext_iface as _
 
 from ...core.errors import InvalidInput, SplatonymError
 from .. import classes, jobs
@@ -52,13 +51,6 @@ class Editing(ResultOperator):
     """An operator that changes a result at once: `edit` does it and returns the sentence that reports it."""
 
     place = "classes"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if jobs.state.running:
-            cls.poll_message_set(_("A job is running; cancel it or wait for it"))
-            return False
-        return super().poll(context)
 
     def collection_of(self, context: bpy.types.Context) -> bpy.types.Collection | None:
         try:
