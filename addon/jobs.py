@@ -172,16 +172,19 @@ def _next(work: Work) -> Step:
 def run_to_end(work: Work, tell: Callable[[Step], None] | None = None) -> Any:
     """Run all steps now (scripts, background); returns the work's outcome and lets its errors through."""
     told: tuple[str, str] | None = None
-    while True:
-        try:
-            step = _next(work)
-        except StopIteration as end:
-            return end.value
-        if tell is not None and (step.stage, step.text) != told:
-            told = (step.stage, step.text)
-            tell(step)
-        if step.waiting:
-            time.sleep(WAIT)
+    try:
+        while True:
+            try:
+                step = _next(work)
+            except StopIteration as end:
+                return end.value
+            if tell is not None and (step.stage, step.text) != told:
+                told = (step.stage, step.text)
+                tell(step)
+            if step.waiting:
+                time.sleep(WAIT)
+    finally:
+        work.close()  # also where a person interrupts, whose error would keep the work alive
 
 
 def advance(work: Work) -> Step:
