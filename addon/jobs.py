@@ -22,6 +22,8 @@ from bpy.app.translations import pgettext_iface as _
 from ..core.errors import Cancelled, InvalidInput, SplatonymError
 from .forecast import Forecast
 
+TAB = "Splatonym"
+"""The sidebar's tab."""
 TICK = 0.05
 """Seconds between two ticks in a window."""
 BUDGET = 0.015
@@ -205,6 +207,7 @@ class ModalWork:
 
     place = "predict"
     """The panel where progress, errors and success are told."""
+    _in_window = False
 
     _work: Work | None = None
 
@@ -226,6 +229,7 @@ class ModalWork:
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if bpy.app.background:
             return self.execute(context)
+        self._in_window = True
         if state.running:
             self.report({"WARNING"}, "Another job is running; cancel it or wait for it.")
             return {"CANCELLED"}
@@ -296,8 +300,9 @@ class ModalWork:
     def _failed(self, error: SplatonymError) -> set[str]:
         cancelled = isinstance(error, Cancelled)
         state.told(self.place, error.message if cancelled else "", None if cancelled else error)
-        # In a script an error report raises RuntimeError; in a window the panel shows the sentence and its repair.
-        self.report({"INFO" if cancelled else "ERROR"}, error.sentence())
+        # An error report raises RuntimeError in a script, and opens a popup in a window: over a panel that says it anyway, and has the repair.
+        shown = self._in_window and sidebar_shows(bpy.context)
+        self.report({"INFO" if cancelled else "WARNING" if shown else "ERROR"}, error.sentence())
         return {"CANCELLED"}
 
 
@@ -314,6 +319,17 @@ def stop() -> None:
     finally:
         if shown is not None:
             shown.take_back(bpy.context)
+
+
+def sidebar_shows(context: bpy.types.Context) -> bool:
+    """Whether a sidebar with our tab in front is open somewhere."""
+    areas = (area for window in context.window_manager.windows for area in window.screen.areas if area.type == "VIEW_3D")
+    return any(
+        area.spaces.active.show_region_ui and region.active_panel_category == TAB
+        for area in areas
+        for region in area.regions
+        if region.type == "UI"
+    )
 
 
 def redraw(context: bpy.types.Context) -> None:

@@ -131,6 +131,8 @@ def _put(
     _title(collection, scene.name or "Splatonym")
 
     show, fast = get_show(collection), len(scene.gaussians) > FAST_ABOVE
+    if show == "ANSWER":
+        show = "COLOUR"  # new points have answered nothing yet
     groups = {group.get(CLASS): group for group in reversed(_class_collections(collection))}
     kept = set()
     for (name, start, stop), cloud in parts:

@@ -16,7 +16,7 @@ from .wrapping import wrapped
 class SidebarPanel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
-    bl_category = "Splatonym"
+    bl_category = jobs.TAB
     bl_translation_context = translations.CONTEXT  # Blender has other meanings of words such as Views
 
     @classmethod

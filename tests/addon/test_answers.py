@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import splatonym
 from splatonym.addon.answers import Found, choose_anew, chosen_points, keep_answer, last_answer, recent_questions
-from splatonym.addon.build import build_scene, find_results, read_gaussians
+from splatonym.addon.build import build_scene, find_results, get_show, read_gaussians, set_show
 from splatonym.addon.panels.histogram import SIZE, TILES, histogram_pixels
 from splatonym.core.errors import InvalidInput
 
@@ -114,6 +114,12 @@ def heights(counts, **options):
     picture = histogram_pixels(counts, 2.0, **options)
     assert picture.shape == (SIZE, TILES * SIZE, 4) and picture.dtype == np.float32 and 0 <= picture.min() <= picture.max() <= 1
     return (picture[:, :-2, 3] > 0).sum(0)
+
+
+def test_new_points_do_not_show_an_answer_that_they_never_gave(result):
+    set_show(result.collection, "ANSWER")
+    again = build_scene(bpy.context.scene, random_scene(300), result_id=result.id)
+    assert get_show(again.collection) == "COLOUR"
 
 
 def test_bars_show_few_among_many():

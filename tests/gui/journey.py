@@ -30,12 +30,14 @@ def addon(name):
 
 
 def picture(ui, name):
-    """A picture once everything is drawn; the mouse is out of the way."""
+    """A picture once everything is drawn; the mouse is out of the way. Points are drawn for pictures only: without a GPU they take a second."""
     area = ui.area()
+    area.spaces.active.show_object_viewport_pointcloud = True
     yield from ui.move(area.x + 300, area.y + 40)
     ui.redraw()
     yield 0.8
     ui.shot(str(OUT / f"{name}.png"))
+    area.spaces.active.show_object_viewport_pointcloud = False
 
 
 def press(ui, operator):
@@ -177,6 +179,8 @@ def steps(ui):
     yield from drag(ui, middle, (middle[0] + 120, middle[1] + 40))
     yield 1.0
     yield from press(ui, "splatonym.live_view")
+    area.spaces.active.region_3d.view_perspective = "CAMERA"
+    yield 1.0
     told("live")
 
     yield from fold(ui, "Live View", top=5)
