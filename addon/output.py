@@ -44,6 +44,10 @@ def _show_object(settings: bpy.types.PropertyGroup, context: bpy.types.Context) 
         transfer.select(context, [renames[place].name])
 
 
+MESH_OPTIONS = ("selected", "fill", "vertex_groups", "materials", "separate")
+"""Settings of labels on meshes, as transfer.TransferOptions has them."""
+
+
 class SplatonymOutput(bpy.types.PropertyGroup):
     strict: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Strict 3DGS",

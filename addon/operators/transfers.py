@@ -14,8 +14,8 @@ from ..build import find_results
 from ..build.reading import read_steps
 from ..classes import active_result
 from ..classes.selection import leave_edit
-from ..output import SEPARATIONS
-from .base import ResultOperator
+from ..output import MESH_OPTIONS, SplatonymOutput
+from .base import ResultOperator, copied, settled
 
 _TOLD = 5
 """How many objects a report names."""
@@ -87,25 +87,13 @@ class SPLATONYM_OT_labels_to_meshes(MeshOperator, bpy.types.Operator):
     bl_label = "Labels to Meshes"
     bl_options = {"REGISTER", "UNDO"}
 
-    selected: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Only Selected", description="Label the selected meshes, not all visible ones", default=True
-    )
-    fill: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Fill Unseen",
-        description="Faces that no Gaussian is near to take the class that most of their connected piece of mesh has",
-    )
-    vertex_groups: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Vertex Groups", description="Also make a vertex group for each class"
-    )
-    materials: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Materials", description="Show the classes' colours; 'Remove Labels' brings the meshes' own materials back"
-    )
-    separate: bpy.props.EnumProperty(  # type: ignore[valid-type]
-        name="Separate", items=SEPARATIONS, default="NO", description="Take objects apart by what their faces are"
-    )
+    __annotations__ = {
+        "result": ResultOperator.__annotations__["result"],
+        **{name: copied(name, SplatonymOutput) for name in MESH_OPTIONS},
+    }
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
-        options = transfer.TransferOptions(self.selected, self.fill, self.vertex_groups, self.materials, self.separate)
+        options = transfer.TransferOptions(**settled(self, context.scene.splatonym_output, MESH_OPTIONS))
         return transfer.labels_to_meshes(context, self.chosen(context), options)
 
     def done(self, context: bpy.types.Context, outcome: transfer.Transferred) -> str:

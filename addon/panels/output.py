@@ -10,7 +10,7 @@ from .. import jobs, report
 from ..build import Result
 from ..build.objects import SCENE_NAME
 from ..classes.active import active_result, has_results
-from ..output import SplatonymOutput
+from ..output import MESH_OPTIONS, SplatonymOutput
 from ..translations import CONTEXT, stage_name
 from .base import SidebarPanel, draw_job, draw_wrapped
 
@@ -92,14 +92,10 @@ def _draw_meshes(layout: bpy.types.UILayout, context: bpy.types.Context, setting
     header.label(text="Labels to Meshes")
     if body is None:
         return
-    options = ("selected", "fill", "vertex_groups", "materials", "separate")
     column = body.column()
-    for name in options:
+    for name in MESH_OPTIONS:
         column.prop(settings, name)
-    label = body.operator("splatonym.labels_to_meshes", icon="MOD_DATA_TRANSFER")
-    label.result = result.name
-    for name in options:
-        setattr(label, name, getattr(settings, name))
+    body.operator("splatonym.labels_to_meshes", icon="MOD_DATA_TRANSFER").result = result.name
     body.operator("splatonym.remove_labels", icon="X").selected = settings.selected
 
 

@@ -876,7 +876,7 @@ def test_instances_of_a_result_without_any():
 def test_operators_report_what_they_did(addon):
     items, _ = room()
     choose(items[0], items[4])
-    addon.labels_to_meshes(materials=True)
+    addon.labels_to_meshes(selected=True, materials=True)
     assert jobs.state.message == (
         "Labelled 24 of 24 faces of 1 mesh: chair 24. 1 object lies too far from the Gaussians: Plane.001."
     )
