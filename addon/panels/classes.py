@@ -36,7 +36,7 @@ class SPLATONYM_UL_classes(bpy.types.UIList):
     def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flag=0) -> None:  # type: ignore[no-untyped-def]
         if CLASS not in item:
             layout.label(text=item.name, icon="FILE_FOLDER")
-            layout.prop(item, "hide_viewport", text="", emboss=False, icon="HIDE_ON" if item.hide_viewport else "HIDE_OFF")
+            _draw_eye(layout, item)
             return
         found = summary_of(data).classes.get(item[CLASS]) if RESULT in data else None
         row = layout.row(align=True)
@@ -47,7 +47,7 @@ class SPLATONYM_UL_classes(bpy.types.UIList):
         row.separator(factor=0.5)
         row.prop(item, "splatonym_class_name", text="", emboss=False)
         _draw_numbers(row, found)
-        layout.prop(item, "hide_viewport", text="", emboss=False, icon="HIDE_ON" if item.hide_viewport else "HIDE_OFF")
+        _draw_eye(layout, item)
 
     def draw_filter(self, context, layout) -> None:  # type: ignore[no-untyped-def]
         row = layout.row(align=True)
@@ -75,6 +75,12 @@ class SPLATONYM_UL_classes(bpy.types.UIList):
         for new, old in enumerate(order):
             places[old] = new
         return flags, places
+
+
+def _draw_eye(layout: bpy.types.UILayout, item: bpy.types.Collection) -> None:
+    layout.prop(
+        item, "hide_viewport", text="", emboss=False, icon="HIDE_OFF"
+    )  # where it is hidden, Blender takes the icon before
 
 
 class SPLATONYM_MT_results(bpy.types.Menu):
