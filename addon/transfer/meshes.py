@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import bpy
 import numpy as np
@@ -25,17 +26,17 @@ import numpy as np
 from ...core.errors import InvalidInput
 from ...core.labels import label_colour
 from ...core.scene import SemanticScene
-from ...core.voting import Ballots, Numbers, Votes, pieces, sample_counts, spread
+from ...core.voting import Ballots, Numbers, Samples, Votes, pieces, sample_counts, spread
 from ..build import Result
 from ..build.attributes import CLASS, INSTANCE
 from ..build.materials import linear
 from ..build.objects import CLASS as MATERIAL_CLASS
 from ..build.objects import LABELS
 from ..build.trees import arrange, node
-from ..jobs import Step
+from ..jobs import Step, in_thread
 from .nearby import Nearby, read_labelled
 from .separation import separate
-from .surfaces import choose_objects, find, original_surface
+from .surfaces import Triangles, choose_objects, find, original_surface
 
 MATERIAL_BEFORE = "splatonym_material"
 PREFIX = "Class: "
@@ -71,12 +72,34 @@ class Transferred:
 
 @dataclass(frozen=True)
 class _FaceLabels:
-    """What will be written to one mesh. users: the objects that were asked. label, instance: [F] int32; instance may be None."""
+    """What will be written to one mesh. users: the objects that were asked. label, instance: [F] int32; instance may be None.
+
+    groups: the vertex groups, if they are wanted: for each label id pairs of a weight and the vertices that have it.
+    """
 
     mesh: str
     users: tuple[str, ...]
     label: Numbers
     instance: Numbers | None
+    groups: dict[int, list[tuple[float, list[int]]]]
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """A mesh as far as labels need it. vertex: [L] of all corners; starts: [F] each face's first corner; shared: by several objects."""
+
+    mesh: str
+    vertices: int
+    vertex: Numbers
+    starts: Numbers
+    shared: bool
+
+    @classmethod
+    def of(cls, mesh: bpy.types.Mesh) -> _Faces:
+        vertex, starts = np.empty(len(mesh.loops), np.int32), np.empty(len(mesh.polygons), np.int32)
+        mesh.loops.foreach_get("vertex_index", vertex)
+        mesh.polygons.foreach_get("loop_start", starts)
+        return cls(mesh.name, len(mesh.vertices), vertex, starts, is_shared(mesh))
 
 
 def labels_to_meshes(
@@ -100,14 +123,17 @@ def labels_to_meshes(
     for mesh, names in users.items():
         ballots = []
         for name in names:
-            surface = original_surface(context, find(context, name))
-            samples = spread(surface, sample_counts(surface, nearby.spacing))
+            triangles = original_surface(context, find(context, name))
             step = Step("Faces", chosen.names.index(name) * part, name)
+            spreading = partial(_samples, triangles, nearby.spacing)
+            samples = yield from in_thread(spreading, step)
             ballots.append((yield from nearby.ask(samples, step, part)))
-            _unchanged(context, name, mesh, surface.faces)
-        together = Ballots.joined(ballots)
-        if together.weight.any():
-            found.append(_judge(scene, together, find(context, names[0]).data, names, options.fill))
+            _unchanged(context, name, mesh, triangles.faces)
+        faces = _Faces.of(find(context, names[0]).data)
+        judging = partial(_judge, scene, ballots, faces, tuple(names), options)
+        labels = yield from in_thread(judging, Step("Faces", chosen.names.index(names[-1]) * part, names[-1]))
+        if labels is not None:
+            found.append(labels)
         else:
             far += names
     yield Step("Write", 1.0, f"{len(found)} meshes")
@@ -128,23 +154,47 @@ def remove_labels(context: bpy.types.Context, selected: bool) -> int:
     return len(meshes)
 
 
-def _judge(scene: SemanticScene, ballots: Ballots, mesh: bpy.types.Mesh, users: list[str], fill: bool) -> _FaceLabels:
-    """The votes of all users of a mesh become its labels."""
-    faces = len(mesh.polygons)
-    label, instance = _winners(scene, ballots, faces)
-    if fill:
-        vertex, starts = _corners(mesh)
-        piece = pieces(vertex, starts, len(mesh.vertices))
+def _samples(triangles: Triangles, spacing: float) -> Samples:
+    surface = triangles.surface()
+    return spread(surface, sample_counts(surface, spacing))
+
+
+def _judge(
+    scene: SemanticScene, parts: list[Ballots], faces: _Faces, users: tuple[str, ...], options: TransferOptions
+) -> _FaceLabels | None:
+    """The votes of all users of a mesh become its labels; None where there are none. It needs no bpy."""
+    ballots = Ballots.joined(parts)
+    if not ballots.weight.any():
+        return None
+    count = len(faces.starts)
+    label, instance = _winners(scene, ballots, count)
+    if options.fill:
+        piece = pieces(faces.vertex, faces.starts, faces.vertices)
         whole = replace(ballots, face=piece[ballots.face])
-        of_piece, instance_of_piece = _winners(scene, whole, len(mesh.vertices))
+        of_piece, instance_of_piece = _winners(scene, whole, faces.vertices)
         instance = np.where(label < 0, instance_of_piece[piece], instance)
         label = np.where(label < 0, of_piece[piece], label)
     label = np.where(label < 0, scene.labels.unlabelled, label).astype(np.int32)
+    groups = _groups(label, faces, scene.labels.unlabelled) if options.vertex_groups else {}
     if scene.gaussians.instance is None:
-        return _FaceLabels(mesh.name, tuple(users), label, None)
+        return _FaceLabels(faces.mesh, users, label, None, groups)
     # Objects that share a mesh are different things: no number would be true of all.
-    numbers = np.zeros(faces, np.int32) if is_shared(mesh) else np.maximum(instance, 0).astype(np.int32)
-    return _FaceLabels(mesh.name, tuple(users), label, numbers)
+    numbers = np.zeros(count, np.int32) if faces.shared else np.maximum(instance, 0).astype(np.int32)
+    return _FaceLabels(faces.mesh, users, label, numbers, groups)
+
+
+def _groups(label: Numbers, faces: _Faces, unlabelled: int) -> dict[int, list[tuple[float, list[int]]]]:
+    """The vertices of each label by weight: the share of the faces around a vertex that are of it."""
+    of_corner = np.repeat(label, np.diff(faces.starts, append=len(faces.vertex)))
+    votes = Votes.counted(faces.vertex, of_corner, np.ones(len(faces.vertex)))
+    share = votes.weight / np.bincount(faces.vertex)[votes.who]
+    out = {}
+    for value in np.unique(label).tolist():
+        mine = votes.what == value
+        if value != unlabelled:  # a handful of weights: 1, 1/2, 1/4, ...
+            weights = np.unique(share[mine]).tolist()
+            out[value] = [(weight, votes.who[mine & (share == weight)].tolist()) for weight in weights]
+    return out
 
 
 def _winners(scene: SemanticScene, ballots: Ballots, faces: int) -> tuple[Numbers, Numbers]:
@@ -160,14 +210,6 @@ def _winners(scene: SemanticScene, ballots: Ballots, faces: int) -> tuple[Number
 def is_shared(mesh: bpy.types.Mesh) -> bool:
     """Whether several objects have this mesh."""
     return mesh.users - mesh.use_fake_user > 1
-
-
-def _corners(mesh: bpy.types.Mesh) -> tuple[Numbers, Numbers]:
-    """The vertices of all corners [L], and each face's first corner [F]."""
-    vertex, starts = np.empty(len(mesh.loops), np.int32), np.empty(len(mesh.polygons), np.int32)
-    mesh.loops.foreach_get("vertex_index", vertex)
-    mesh.polygons.foreach_get("loop_start", starts)
-    return vertex, starts
 
 
 def _unchanged(context: bpy.types.Context, name: str, mesh: str, faces: int) -> bpy.types.Mesh:
@@ -207,8 +249,7 @@ def _write_all(
         _write_faces(mesh, CLASS, labels.label)
         if labels.instance is not None:
             _write_faces(mesh, INSTANCE, labels.instance)
-        if options.vertex_groups:
-            _group_vertices(users[0], labels.label, scene)
+        _group_vertices(users[0], labels, scene)
         if options.materials:
             _colour(mesh, labels.label, scene)
         mesh.update_tag()
@@ -231,19 +272,12 @@ def _write_faces(mesh: bpy.types.Mesh, name: str, values: Numbers) -> None:
     attribute.data.foreach_set("value", np.ascontiguousarray(values, np.int32))
 
 
-def _group_vertices(item: bpy.types.Object, label: Numbers, scene: SemanticScene) -> None:
+def _group_vertices(item: bpy.types.Object, labels: _FaceLabels, scene: SemanticScene) -> None:
     """A vertex group for each class on an object's mesh; other users of the mesh have the same ones."""
-    vertex, starts = _corners(item.data)
-    of_corner = np.repeat(label, np.diff(starts, append=len(vertex)))
-    votes = Votes.counted(vertex, of_corner, np.ones(len(vertex)))
-    share = votes.weight / np.bincount(vertex)[votes.who]
-    for value in np.unique(label).tolist():
-        if value == scene.labels.unlabelled:
-            continue
+    for value, weights in labels.groups.items():
         group = item.vertex_groups.new(name=PREFIX + scene.labels.names[value])
-        mine = votes.what == value
-        for weight in np.unique(share[mine]).tolist():  # a handful: 1, 1/2, 1/4, ...
-            group.add(votes.who[mine & (share == weight)].tolist(), weight, "REPLACE")
+        for weight, vertices in weights:
+            group.add(vertices, weight, "REPLACE")
 
 
 def _colour(mesh: bpy.types.Mesh, label: Numbers, scene: SemanticScene) -> None:

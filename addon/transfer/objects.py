@@ -10,6 +10,7 @@ import itertools
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import bpy
@@ -19,13 +20,13 @@ import numpy.typing as npt
 from ...core.errors import InvalidInput, NotAvailable
 from ...core.labels import LabelMap, split_words
 from ...core.scene import SemanticScene
-from ...core.voting import Numbers, spread
+from ...core.voting import Numbers, Samples, spread
 from ..build import Result, found_again
 from ..build.attributes import count, is_points
 from ..build.objects import point_objects
-from ..jobs import Step
+from ..jobs import Step, in_thread
 from .nearby import Nearby, read_labelled
-from .surfaces import choose_objects, find, visible_surface
+from .surfaces import Triangles, choose_objects, find, visible_surface
 
 POINTS = 512
 LEAST_SEEN = 0.02
@@ -75,12 +76,18 @@ def look(context: bpy.types.Context, scene: SemanticScene, names: Sequence[str])
     nearby = yield from Nearby.of(scene.gaussians)
     out = []
     for place, name in enumerate(names):
-        samples = spread(visible_surface(context, find(context, name)).as_one(), np.array([POINTS]))
-        ballots = yield from nearby.ask(samples, Step("Objects", place / len(names), name), 1 / len(names))
+        step = Step("Objects", place / len(names), name)
+        triangles = visible_surface(context, find(context, name))
+        samples = yield from in_thread(partial(_samples, triangles), step)
+        ballots = yield from nearby.ask(samples, step, 1 / len(names))
         some = ballots.weight > 0
         seen = some.any(axis=1).sum() / max(len(samples.face), 1)
         out.append(Looked(name, float(seen), ballots.near[some], ballots.weight[some]))
     return out
+
+
+def _samples(triangles: Triangles) -> Samples:
+    return spread(triangles.surface().as_one(), np.array([POINTS]))
 
 
 def shares(looked: Looked, values: Numbers, number: int) -> npt.NDArray[np.float64]:

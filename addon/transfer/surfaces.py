@@ -89,13 +89,13 @@ def find(context: bpy.types.Context, name: str) -> bpy.types.Object:
     return item
 
 
-def visible_surface(context: bpy.types.Context, item: bpy.types.Object) -> Surface:
+def visible_surface(context: bpy.types.Context, item: bpy.types.Object) -> Triangles:
     """An object's surface as it is seen; its faces are those that modifiers leave. Without any it has no triangles."""
     with _evaluated(item, context.evaluated_depsgraph_get()) as mesh:
-        return _surface(mesh, item.matrix_world)
+        return _triangles(mesh, item.matrix_world)
 
 
-def original_surface(context: bpy.types.Context, item: bpy.types.Object) -> Surface:
+def original_surface(context: bpy.types.Context, item: bpy.types.Object) -> Triangles:
     """A mesh object's surface as it is seen, with the face numbers of its own mesh, before any modifier.
 
     Faces that modifiers make of one (subdivided, mirrored, repeated) all belong to it. Where no modifier says which they were
@@ -104,11 +104,11 @@ def original_surface(context: bpy.types.Context, item: bpy.types.Object) -> Surf
     faces, corners = len(item.data.polygons), len(item.data.loops)
     with _evaluated(item, context.evaluated_depsgraph_get()) as mesh:
         if (len(mesh.polygons), len(mesh.loops)) == (faces, corners):
-            return _surface(mesh, item.matrix_world)
-    return _traced(context, item, faces) or _surface(item.data, item.matrix_world)
+            return _triangles(mesh, item.matrix_world)
+    return _traced(context, item, faces) or _triangles(item.data, item.matrix_world)
 
 
-def _traced(context: bpy.types.Context, item: bpy.types.Object, faces: int) -> Surface | None:
+def _traced(context: bpy.types.Context, item: bpy.types.Object, faces: int) -> Triangles | None:
     """The evaluated surface of a copy whose faces carry their numbers; None where the numbers were lost on the way."""
     copy, data, scene = item.copy(), item.data.copy(), bpy.data.scenes.new("Splatonym tracing")
     try:
@@ -127,7 +127,7 @@ def _traced(context: bpy.types.Context, item: bpy.types.Object, faces: int) -> S
             traced.data.foreach_get("value", came_from)
             if not came_from.any():
                 return None
-            return _surface(mesh, item.matrix_world, came_from - 1, faces)
+            return _triangles(mesh, item.matrix_world, came_from - 1, faces)
     finally:
         bpy.data.batch_remove([scene, copy, data])
 
@@ -153,21 +153,39 @@ def _evaluated(item: bpy.types.Object, graph: bpy.types.Depsgraph) -> Iterator[b
         evaluated.to_mesh_clear()
 
 
-def _surface(
+@dataclass(frozen=True)
+class Triangles:
+    """What Blender has of an object's surface; `surface` is the rest of the work, which needs no bpy.
+
+    places: [V, 3] float32 in the object's space; matrix: [4, 4] to the world. vertex: [T, 3]; polygon: [T] of the mesh they are of.
+    came_from: [polygons] which face each polygon belongs to, below zero for none; None where they are the faces. faces: how many.
+    """
+
+    places: npt.NDArray[np.float32]
+    matrix: npt.NDArray[np.float64]
+    vertex: Numbers
+    polygon: Numbers
+    came_from: Numbers | None
+    faces: int
+
+    def surface(self) -> Surface:
+        """The triangles in the world, by face."""
+        world = (self.places @ self.matrix[:3, :3].T + self.matrix[:3, 3]).astype(np.float32)
+        face = self.polygon if self.came_from is None else self.came_from[self.polygon]
+        corners = world[self.vertex]
+        sound = np.isfinite(corners).all(axis=(1, 2))  # one broken vertex must not take the others' votes
+        return Surface.sorted(corners[sound], face[sound], self.faces)
+
+
+def _triangles(
     mesh: bpy.types.Mesh, matrix: npt.ArrayLike, came_from: Numbers | None = None, faces: int | None = None
-) -> Surface:
-    """A mesh's triangles in the world; came_from: [polygons] which face each polygon belongs to, below zero for none."""
+) -> Triangles:
     mesh.calc_loop_triangles()
     count = len(mesh.loop_triangles)
-    vertex, face = np.empty(count * 3, np.int32), np.empty(count, np.int32)
+    vertex, polygon = np.empty(count * 3, np.int32), np.empty(count, np.int32)
     mesh.loop_triangles.foreach_get("vertices", vertex)
-    mesh.loop_triangles.foreach_get("polygon_index", face)
+    mesh.loop_triangles.foreach_get("polygon_index", polygon)
     places = np.empty(len(mesh.vertices) * 3, np.float32)
     mesh.vertices.foreach_get("co", places)
-    M = np.array(matrix, dtype=np.float64)
-    world = (places.reshape(-1, 3) @ M[:3, :3].T + M[:3, 3]).astype(np.float32)
-    if came_from is not None:
-        face = came_from[face]
-    corners = world[vertex].reshape(-1, 3, 3)
-    sound = np.isfinite(corners).all(axis=(1, 2))  # one broken vertex must not take the others' votes
-    return Surface.sorted(corners[sound], face[sound], len(mesh.polygons) if faces is None else faces)
+    number = len(mesh.polygons) if faces is None else faces
+    return Triangles(places.reshape(-1, 3), np.array(matrix, np.float64), vertex.reshape(-1, 3), polygon, came_from, number)
