@@ -50,9 +50,9 @@ def client() -> Client:
 
 def check() -> None:
     """Raise what the server's greeting had to say, if it has come and was an error. Never waits."""
-    if _connection is not None and _connection.greeting.done:
+    if (known := _connection) is not None and known.greeting.done:
         try:
-            _connection.greeting.result(0)
+            known.greeting.result(0)
         except Exception as error:
             close()  # the next attempt starts anew, perhaps with another Python
             if isinstance(error, (NoInterpreter, NotAvailable)):  # it lacks a package
@@ -61,8 +61,8 @@ def check() -> None:
 
 
 def close() -> None:
-    """End the server, if it runs."""
+    """End the server, if it runs. Also called in threads: whoever asks for a server meanwhile gets a new one, and keeps it."""
     global _connection
-    if _connection is not None:
-        _connection.client.close()
-        _connection = None
+    ending, _connection = _connection, None
+    if ending is not None:
+        ending.client.close()

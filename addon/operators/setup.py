@@ -141,12 +141,10 @@ class SPLATONYM_OT_use_existing_python(AskedFirst, bpy.types.Operator):
 class SPLATONYM_OT_repair_server(AskedFirst, bpy.types.Operator):
     """Check the server's Python, and install again what is missing or broken"""
 
-    place = "setup"
+    place = "server"
     bl_idname = "splatonym.repair_server"
     bl_label = "Repair Server"
     bl_options = {"REGISTER"}
-
-    place = "server"
 
     def ask(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return self.execute(context)
@@ -162,12 +160,10 @@ class SPLATONYM_OT_repair_server(AskedFirst, bpy.types.Operator):
 class SPLATONYM_OT_remove_server(AskedFirst, bpy.types.Operator):
     """Delete all that setting the server up has downloaded and made"""
 
-    place = "setup"
+    place = "server"
     bl_idname = "splatonym.remove_server"
     bl_label = "Remove Server"
     bl_options = {"REGISTER"}
-
-    place = "server"
 
     def ask(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         question = {
@@ -197,8 +193,9 @@ class SPLATONYM_OT_allow_online(bpy.types.Operator):
             self.report({"ERROR"}, "Blender was started with --offline-mode; start it without.")
             return {"CANCELLED"}
         context.preferences.system.use_online_access = True
-        if not jobs.state.running and isinstance(jobs.state.error, NotAvailable):
-            jobs.state.told(jobs.state.place)
+        error = jobs.state.error
+        if not jobs.state.running and error is not None and error.repair == "splatonym.allow_online":
+            jobs.state.told(jobs.state.place)  # that error alone is no more
         self.report({"INFO"}, "Blender may go online.")
         return {"FINISHED"}
 
@@ -285,7 +282,7 @@ def _repair(interpreter: Path) -> jobs.Work:
 def _remove(stored: preferences.SplatonymPreferences | None) -> jobs.Work:
     made = setup.made()
     base = made.folder.parent.parent if made else setup.base()
-    if stored is not None and stored.server_python.startswith(str(base)):
+    if stored is not None and Path(stored.server_python).is_relative_to(base):
         stored.server_python = ""
     yield from jobs.in_thread(connection.close, Step("Remove", 0.0))
     return (yield from jobs.in_thread(lambda: steps.remove(base), Step("Remove", 0.5)))

@@ -65,7 +65,10 @@ def elsewhere(base: Path) -> Iterator[Path]:
     for place, part in enumerate(base.parts):
         if _VERSION.fullmatch(part):
             above = Path(*base.parts[:place])
-            others = [path.name for path in above.iterdir() if _VERSION.fullmatch(path.name) and path.name != part]
+            try:
+                others = [path.name for path in above.iterdir() if _VERSION.fullmatch(path.name) and path.name != part]
+            except OSError:  # not ours to look into
+                continue
             for other in sorted(others, key=lambda name: [int(number) for number in name.split(".")], reverse=True):
                 yield Path(above, other, *base.parts[place + 1 :])
 

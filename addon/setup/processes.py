@@ -16,6 +16,7 @@ from ..jobs import Step
 
 _LOG_BYTES = 4 << 20
 """A log longer than this is begun anew."""
+_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 _LINES = 200
 """So many last lines of a program are kept for its error."""
 _FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__")
@@ -70,7 +71,7 @@ def run(
             encoding="utf-8",
             errors="replace",
             start_new_session=True,  # a process group of its own, so that all of it can be ended
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            creationflags=_NO_WINDOW,
         )
     except OSError as error:
         raise ProgramFailed(words, 127, [f"'{words[0]}' cannot be run: {error.strerror}."]) from error
@@ -111,7 +112,8 @@ def end(process: subprocess.Popen[str]) -> None:
         return
     if os.name == "nt":
         tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
-        subprocess.run(tree, capture_output=True, check=False)  # noqa: S603 - a fixed command
+        subprocess.run(tree, capture_output=True, check=False, creationflags=_NO_WINDOW)  # noqa: S603 - a fixed command
+        process.kill()  # also where taskkill may not; else the wait below would be for its own end
     else:
         try:
             os.killpg(process.pid, signal.SIGKILL)

@@ -68,3 +68,17 @@ def test_another_setting_starts_another_server(stored):
     second = connection.client()
     assert second is not first and first.closed and second.arguments[-2:] == ("--threads", "2")
     assert connection.client() is second and len(Client.started) == 2
+
+
+def test_who_asks_while_a_server_ends_gets_another_that_stays(stored, monkeypatch):
+    """A set-up ends the server in a thread, which takes a while."""
+    first, asked = connection.client(), []
+
+    def close(client):
+        client.closed = True
+        if client is first:
+            asked.append(connection.client())
+
+    monkeypatch.setattr(Client, "close", close)
+    connection.close()
+    assert asked[0] is not first and connection.client() is asked[0] and not asked[0].closed

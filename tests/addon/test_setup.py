@@ -102,6 +102,7 @@ def test_an_environment_outlives_an_upgrade_of_blender(tmp_path):
     assert environments.find(new, "wanted") == made, "one that fits goes before one of one's own"
     assert environments.find(new, "nobody has these") == own
     assert environments.find(tmp_path / "no version" / "setup", "wanted") is None
+    assert environments.find(tmp_path / "gone" / "5.2" / "setup", "wanted") is None, "a folder that cannot be read"
 
 
 def script(tmp_path, text):
