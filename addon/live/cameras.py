@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ...core.cameras import Camera, intrinsics, pose_from_opengl
 
 Matrix = npt.NDArray[np.float64]
-_NEAREST = 1e-6
+_NEAREST, _FARTHEST = 1e-6, 1e10
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def view_camera(window_matrix: npt.ArrayLike, view_matrix: npt.ArrayLike, width:
     fx, fy = window[0, 0] * width / 2, window[1, 1] * height / 2
     if is_perspective(window):
         K = intrinsics(fx, fy, width / 2 * (1 - window[0, 2]), height / 2 * (1 + window[1, 2]))
-        near, far = window[2, 3] / (window[2, 2] - 1), window[2, 3] / (window[2, 2] + 1)
+        beyond = window[2, 2] + 1  # of float32: where the clip range is very wide, nothing is left of it
+        near, far = window[2, 3] / (window[2, 2] - 1), window[2, 3] / beyond if beyond < 0 else _FARTHEST
         return ViewCamera(Camera(width, height, K, pose), max(near, _NEAREST), far, window, view)
     K = intrinsics(fx, fy, width / 2 * (1 + window[0, 3]), height / 2 * (1 - window[1, 3]))
     near, far = (window[2, 3] + 1) / window[2, 2], (window[2, 3] - 1) / window[2, 2]

@@ -380,6 +380,7 @@ _HANDLERS = (
     ("redo_post", _after_undo),
     ("load_pre", _before_load),
     ("load_post", _after_load),
+    ("load_post_fail", _after_load),
     ("save_pre", _around_save),
 )
 

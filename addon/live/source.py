@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core.errors import InvalidInput
+from ...core.errors import Cancelled, InvalidInput
 from ...core.protocol import Array, LookFields, pack_look, pack_scene
 from ...core.scene import SemanticScene
 from ...core.wire.client import Call, Client
@@ -115,6 +115,9 @@ class Source:
             self._scores_sent = False
             if before is not None:
                 _forget(before)
+        except Cancelled:  # the server was stopped on purpose, and another will be asked
+            self._steps = None
+            self.changed(now)
         except InvalidInput:
             self._steps, self._tries = None, self._tries + 1
             if self.tried_enough:

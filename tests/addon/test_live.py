@@ -104,6 +104,9 @@ def test_near_and_far_are_those_of_the_view():
         window = item.calc_matrix_camera(bpy.context.evaluated_depsgraph_get(), x=100, y=50)
         made = view_camera(window, Matrix(), 100, 50)
         assert made.near == pytest.approx(0.25, rel=1e-3) and made.far == pytest.approx(80, rel=1e-3)
+    data.type, data.clip_start, data.clip_end = "PERSP", 0.001, 1e5  # float32 has no digits for that
+    window = item.calc_matrix_camera(bpy.context.evaluated_depsgraph_get(), x=100, y=50)
+    assert 1e5 <= view_camera(window, Matrix(), 100, 50).far < math.inf
     around = Matrix(
         ((0.1, 0, 0, 0), (0, 0.2, 0, 0), (0, 0, -2 / 200, 0), (0, 0, 0, 1))
     )  # as a flat viewport has it: both sides
@@ -258,6 +261,14 @@ def test_a_file_saved_meanwhile_shows_its_points(addon, blank, tmp_path):
     for name in ("one", "auto"):
         bpy.ops.wm.open_mainfile(filepath=str(tmp_path / f"{name}.blend"))
         assert not eye(bpy.data.collections["One"]), name
+
+
+def test_a_file_that_cannot_be_opened_leaves_the_points_shown(addon, blank, tmp_path):
+    collection = build_scene(bpy.context.scene, random_scene(name="One")).collection
+    hiding.hide(bpy.context.scene, bpy.context.view_layer, collection)
+    with pytest.raises(RuntimeError):
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "nowhere.blend"))
+    assert not eye(collection) and hiding.HIDDEN not in collection
 
 
 def test_only_what_a_person_has_not_hidden_is_shown(addon, blank):

@@ -187,6 +187,19 @@ def test_a_server_that_lost_the_scene_gets_it_again(sheets):
     source.close()
 
 
+def test_a_server_that_is_stopped_while_it_gets_the_scene_is_followed_by_another(sheets):
+    connection.close()
+    source = a_source()
+    source.look_for_changes(time.monotonic())
+    end = time.monotonic() + 60
+    while source.step.stage == "Read":
+        source.advance(time.monotonic())
+        assert time.monotonic() < end
+    connection.close()  # as a set-up does
+    assert send(source)
+    source.close()
+
+
 # --- with Blender's own window data: everything but drawing ---------------------------------------------------------------------
 
 
