@@ -151,6 +151,9 @@ def why_not_apart(scene: bpy.types.Scene) -> str:
             return f"'{image.name}' has tiles that are not saved"
     if any(node.bl_idname in _SIMULATED for tree in bpy.data.node_groups for node in tree.nodes):
         return "a simulation in geometry nodes"
+    trusting = bpy.context.preferences.filepaths.use_scripts_auto_execute
+    if _scripts_allowed() and not trusting and (text := next((t for t in bpy.data.texts if t.use_module), None)):
+        return f"'{text.name}' would run in it"  # nobody knows whether it ran here: it may have been appended since
     for thing in scene.objects:
         caches = [getattr(m, _CACHED[m.type]) for m in thing.modifiers if m.type in _CACHED]
         caches += [system.point_cache for system in thing.particle_systems]
@@ -218,10 +221,15 @@ def _request(context: bpy.types.Context, shots: Iterable[Shot], settings: Captur
         layer=context.view_layer.name,
         shots=tuple(_apart_shot(shot, context) for shot in shots),
         settings=settings,
-        scripts=not bpy.app.autoexec_fail,
+        scripts=_scripts_allowed(),
         devices=tuple(d.id for d in cycles.preferences.devices if d.use) if on_gpu else None,
         device_kind=cycles.preferences.compute_device_type if on_gpu else "NONE",
     )
+
+
+def _scripts_allowed() -> bool:
+    """Whether Blender has held back none of the file's scripts and drivers."""
+    return not bpy.app.autoexec_fail
 
 
 def _apart_shot(shot: Shot, context: bpy.types.Context) -> ApartShot:

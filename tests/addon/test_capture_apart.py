@@ -319,6 +319,20 @@ def test_scenes_that_a_copy_does_not_hold_are_rendered_here(tmp_path):
     assert not tiled.is_dirty or "'Tiles'" in why_not_apart(scene)
 
 
+def test_a_script_that_did_not_run_here_does_not_run_in_the_copy(tmp_path):
+    """A text may come with what is appended. It runs when its file is opened, for those who let scripts run; the copy is no way around."""
+    room()
+    assert not bpy.context.preferences.filepaths.use_scripts_auto_execute
+    text = bpy.data.texts.new("appended.py")
+    text.use_module = True
+    text.write(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    assert len(apart(choose_cameras(bpy.context, "ALL")).views) == 1
+    assert not (tmp_path / "ran").exists()
+    assert "'appended.py'" in why_not_apart(bpy.context.scene)
+    text.use_module = False
+    assert why_not_apart(bpy.context.scene) == ""
+
+
 def test_what_is_rendered_here_is_never_saved(tmp_path):
     room()
     tree = bpy.data.node_groups.new("Simulated", "GeometryNodeTree")
