@@ -77,6 +77,15 @@ class Plan:
 
 def set_up(plan: Plan) -> Generator[Step, None, Environment]:
     """All of it, from what is there already. What goes wrong is a NotAvailable that names what to do; the log has every word."""
+    try:
+        return (yield from _set_up(plan))
+    except ProgramFailed as error:
+        raise explain(error, plan.log, plan.build.name) from error
+    except OSError as error:
+        raise NotAvailable(f"'{plan.base}' cannot be written: {error.strerror}.", "Make room, or check its rights.") from error
+
+
+def _set_up(plan: Plan) -> Generator[Step, None, Environment]:
     yield Step("Prepare", 0.0)
     _check_room(plan)
     with locked(plan.base / LOCK):
@@ -94,12 +103,6 @@ def set_up(plan: Plan) -> Generator[Step, None, Environment]:
             made = Environment(folder, plan.version, wanted, plan.build.name, found["python"])
             environments.stamp(made)
             finished = True
-        except ProgramFailed as error:
-            raise explain(error, plan.log, plan.build.name) from error
-        except OSError as error:
-            raise NotAvailable(
-                f"'{plan.base}' cannot be written: {error.strerror}.", "Make room, or check its rights."
-            ) from error
         finally:
             if not finished:
                 discard(folder)

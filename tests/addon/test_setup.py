@@ -192,6 +192,18 @@ def test_one_set_up_at_a_time(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("taken", ["setup", "setup/setup.lock", "setup/setup.log"])
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, taken):
+    base = tmp_path / "setup"
+    if taken == "setup":
+        base.write_text("a file")
+    else:
+        (tmp_path / taken).mkdir(parents=True)
+    plan = steps.Plan(base, ROOT / "requirements", ROOT / "server" / "fit.py", "0", builds.Build("cpu", ""))
+    with pytest.raises(NotAvailable, match="cannot be written"):
+        jobs.run_to_end(steps.set_up(plan))
+
+
 def test_fit_speaks_to_any_python(tmp_path):
     """Python 3.8 where one is installed; every machine has the one that runs this, which has no torch."""
     old = Path.home() / ".pyenv" / "versions"
