@@ -163,7 +163,7 @@ class Source:
 
     def _send(self, collection: bpy.types.Collection) -> Generator[Step, None, _Sent]:
         """Read what is shown of a result and put it into the server's memory."""
-        client, layer = connection.client(), self._layer()
+        client, layer, title = connection.client(), self._layer(), collection.name
         shown = shown_points(layer, collection) if layer is not None else set()
         sizes = [(item.name, count(item.data)) for item in point_objects(collection)]
         scores: list[Array | None] = []
@@ -171,7 +171,9 @@ class Source:
             item = bpy.data.objects.get(name)
             scores.append(point_scores(item.data) if item is not None else None)
             yield Step("Read", 0.0, name)
-        scene = yield from read_steps(collection)
+        if (found := bpy.data.collections.get(title)) is None:  # not the one from before: an undo makes another of it
+            raise InvalidInput(f"'{title}' was removed or renamed while it was read.", "Try again.")
+        scene = yield from read_steps(found)
         fields, arrays, rows = yield from in_thread(lambda: _packed(scene, sizes, shown), Step("Read", 1.0))
         known = [part for part in scores if part is not None]
         whole = len(known) == len(scores) and sum(map(len, known)) == len(scene.gaussians) and bool(known)

@@ -200,6 +200,17 @@ def test_a_server_that_is_stopped_while_it_gets_the_scene_is_followed_by_another
     source.close()
 
 
+def test_a_result_that_goes_while_it_is_read_is_no_bug_of_ours(sheets):
+    source = a_source()
+    source.advance(time.monotonic())
+    assert source.step.text, "it has begun to read"
+    remove_result(bpy.context.scene, find_results(bpy.context.scene)[0].id)
+    for _step in range(10):
+        source.advance(time.monotonic())
+    assert not source.number and source.find() is None
+    source.close()
+
+
 # --- with Blender's own window data: everything but drawing ---------------------------------------------------------------------
 
 
