@@ -98,10 +98,6 @@ class LiveView:
         """Whether an answer is on its way."""
         return self._call is not None
 
-    @property
-    def call(self) -> Call | None:
-        return self._call
-
     def want(self, wanted: Wanted, now: float) -> None:
         """The region shows this now."""
         before = self.wanted

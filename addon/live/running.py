@@ -318,11 +318,7 @@ def _tell_panels() -> None:
     if said == _state.told:
         return
     _state.told = said
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                for region in (region for region in area.regions if region.type == "UI"):
-                    region.tag_redraw()
+    jobs.redraw(bpy.context)
 
 
 def _failed(error: SplatonymError) -> None:

@@ -43,12 +43,6 @@ class Build:
     about: bool = False
     cuda: str = ""
 
-    def size(self) -> str:
-        """The download as a person reads it; "" where it is not known."""
-        if self.download is None:
-            return ""
-        return f"{'about ' if self.about else ''}{human(self.download)}"
-
 
 def human(count: int) -> str:
     """Bytes as a person reads them, in decimal units as download pages and file managers do."""

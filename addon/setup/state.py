@@ -71,8 +71,16 @@ def status() -> Status:
         if environment is not None and environment.interpreter != interpreter:
             environment = None  # it is there, but another Python goes before it
         outdated = environment is not None and environment.requirements != wanted()
-        _status = Status(interpreter, interpreter is not None and interpreter.exists(), environment, outdated, variable)
+        _status = Status(interpreter, _is_there(interpreter), environment, outdated, variable)
     return _status
+
+
+def _is_there(path: Path | None) -> bool:
+    """A path that the system refuses (too long, in a folder that may not be looked into) is not there; panels must be drawn all the same."""
+    try:
+        return path is not None and path.exists()
+    except OSError:
+        return False
 
 
 def refresh() -> None:

@@ -26,12 +26,11 @@ from . import builds, environments
 from .environments import Environment
 from .locking import locked
 from .processes import ProgramFailed, run, write_log
-from .sentences import explain, not_fit
+from .sentences import OFFER, explain, not_fit
 
 PYTHON = "3.11"
 OTHER_PYTHON = ">=3.11,<3.14"
 """uv's own Python first; where it cannot be had, what the system has."""
-OFFER = "splatonym.setup_server"
 LOG = "setup.log"
 LOCK = "setup.lock"
 _SIZE = re.compile(r"^\s*Downloading (\S+) \(([\d.]+)([KMG])iB\)")

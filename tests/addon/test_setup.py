@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from splatonym.addon import jobs
 from splatonym.addon.jobs import Step
-from splatonym.addon.setup import builds, environments, locking, processes, sentences, steps
+from splatonym.addon.setup import builds, environments, locking, processes, sentences, state, steps
 from splatonym.addon.setup.environments import Environment
 from splatonym.core.errors import NotAvailable
 
@@ -53,7 +53,7 @@ def test_a_mac_with_intel_is_told_so():
 
 def test_this_machine_is_one_that_was_measured_or_has_no_size():
     build = builds.choose("auto", builds.machine(), builds.cuda_of_driver(), SIZES)
-    assert build.size() == "" or build.size().endswith(("MB", "GB"))
+    assert build.download is None or builds.human(build.download).endswith(("MB", "GB"))
 
 
 def test_sizes_are_of_the_requirements_that_ship():
@@ -202,6 +202,14 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, taken):
     plan = steps.Plan(base, ROOT / "requirements", ROOT / "server" / "fit.py", "0", builds.Build("cpu", ""))
     with pytest.raises(NotAvailable, match="cannot be written"):
         jobs.run_to_end(steps.set_up(plan))
+
+
+def test_a_path_that_the_system_refuses_is_not_there(monkeypatch):
+    monkeypatch.setenv("SPLATONYM_SERVER_PYTHON", "x" * 300)
+    state.refresh()
+    known = state.status()
+    state.refresh()
+    assert known.interpreter is not None and not known.there
 
 
 def test_fit_speaks_to_any_python(tmp_path):
