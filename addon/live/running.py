@@ -160,7 +160,10 @@ def _draw() -> None:
     if here is None or here.source != key:
         here = _state.regions[region.as_pointer()] = _Region(space.as_pointer(), key, LiveView(source.ask))
     here.drawn_at = now = time.monotonic()
-    view = view_camera(view3d.window_matrix, view3d.view_matrix, region.width, region.height)
+    try:
+        view = view_camera(view3d.window_matrix, view3d.view_matrix, region.width, region.height)
+    except SplatonymError:  # a view without a size or an extent; the next one may have both
+        return
     here.live.want(Wanted(view, source.number, settings.show), now)
     if not jobs.state.running:
         try:

@@ -168,7 +168,7 @@ class SPLATONYM_OT_remove_server(AskedFirst, bpy.types.Operator):
     def ask(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         question = {
             "title": "Remove Server",
-            "message": "Python, packages and downloads are deleted; results stay",
+            "message": _("Python, packages and downloads in {folder} are deleted; results stay").format(folder=_base()),
             "confirm_text": "Remove",
         }
         return set(context.window_manager.invoke_confirm(self, event, icon="WARNING", **question))
@@ -279,9 +279,14 @@ def _repair(interpreter: Path) -> jobs.Work:
         return (yield from _set_up(setup.plan(environment.build, again=True)))
 
 
-def _remove(stored: preferences.SplatonymPreferences | None) -> jobs.Work:
+def _base() -> Path:
+    """The folder of the environment that is in use: another version of Blender may have made it."""
     made = setup.made()
-    base = made.folder.parent.parent if made else setup.base()
+    return made.folder.parent.parent if made else setup.base()
+
+
+def _remove(stored: preferences.SplatonymPreferences | None) -> jobs.Work:
+    base = _base()
     if stored is not None and Path(stored.server_python).is_relative_to(base):
         stored.server_python = ""
     yield from jobs.in_thread(connection.close, Step("Remove", 0.0))

@@ -32,7 +32,8 @@ def test_the_zip_holds_what_runs_and_nothing_else():
     assert weights <= names
     unwanted = ("server/training/", "tests/", "scripts/", "docs/", ".")
     assert not [name for name in names if name.startswith(unwanted)]
-    assert {name for name in names if name.startswith("requirements/")} == {"requirements/server.in", "requirements/server.txt"}
+    wanted = {f"requirements/{name}" for name in ("server.in", "server.txt", "uv.txt")}
+    assert {name for name in names if name.startswith("requirements/")} == wanted
 
 
 def test_requirements_name_no_registry_and_agree():
