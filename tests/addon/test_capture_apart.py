@@ -350,5 +350,7 @@ def test_what_is_rendered_here_is_never_saved(tmp_path):
 
 def children():
     """Process ids of Blenders that render views for this one."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
+    )
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "child.py" in line and "defunct" not in line]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from splatonym.addon import labelling, properties
 from splatonym.addon.capture import Captured
+from splatonym.addon.jobs import run_to_end
 from splatonym.addon.labelling import LabelOptions, predict_steps
 from splatonym.addon.operators.results import SETTINGS
 from splatonym.core.cameras import Camera, intrinsics
@@ -20,6 +21,8 @@ class Asked(Exception):
 
 
 class Client:
+    cancelling = False
+
     def submit(self, verb, params, arrays=None):
         raise Asked(verb, params)
 
@@ -29,7 +32,7 @@ def asked(monkeypatch, **options):
     camera = Camera(4, 4, intrinsics(4, 4, 2, 2), np.eye(4))
     captured = Captured([View("one", camera, np.zeros((4, 4, 3), np.uint8))], {}, LabelMap(("chair",)))
     with pytest.raises(Asked) as caught:
-        next(predict_steps(captured, LabelOptions(**options)))
+        run_to_end(predict_steps(captured, LabelOptions(**options)))
     verb, params = caught.value.args
     assert verb == "predict"
     return params
