@@ -102,6 +102,7 @@ class JobState:
     cancel_asked: bool = False
     error: SplatonymError | None = None
     message: str = ""
+    cancelled: bool = False
     place: str = "predict"
     forecast: Forecast = field(default_factory=Forecast)
 
@@ -111,7 +112,7 @@ class JobState:
 
     def told(self, place: str, message: str = "", error: SplatonymError | None = None) -> None:
         """What the panel of this name says from now on."""
-        self.place, self.message, self.error = place, message, error
+        self.place, self.message, self.error, self.cancelled = place, message, error, False
 
 
 state = JobState()
@@ -300,6 +301,7 @@ class ModalWork:
     def _failed(self, error: SplatonymError) -> set[str]:
         cancelled = isinstance(error, Cancelled)
         state.told(self.place, error.message if cancelled else "", None if cancelled else error)
+        state.cancelled = cancelled
         # An error report raises RuntimeError in a script, and opens a popup in a window: over a panel that says it anyway, and has the repair.
         shown = self._in_window and sidebar_shows(bpy.context)
         self.report({"INFO" if cancelled else "WARNING" if shown else "ERROR"}, error.sentence())

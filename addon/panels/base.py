@@ -48,7 +48,7 @@ def draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, place: str)
             for name, value in properties.items():
                 setattr(button, name, value)
     elif state.message:
-        draw_wrapped(layout, state.message, context, icon="CHECKMARK")
+        draw_wrapped(layout, state.message, context, icon="INFO" if state.cancelled else "CHECKMARK")
     return False
 
 
