@@ -151,7 +151,8 @@ def test_a_result_that_changes_is_sent_again_and_the_old_one_forgotten(sheets):
     there = (depth != 0) & (moved != 0)
     np.testing.assert_allclose(np.median(moved[there] - depth[there]), 2, atol=0.05)
     known = connection.client().submit("scenes").result(30)[0]["scenes"]
-    assert {entry["id"] for entry in known} == {after}
+    numbers = {entry["id"] for entry in known}  # others may lie there from other tests' predictions
+    assert after in numbers and before not in numbers
     hidden = sheets.classes[0].objects[0]
     hidden.hide_set(True)
     send(source)
