@@ -5,13 +5,14 @@ Operators gather their settings, call one plain function, and report. A property
 (No postponed annotations here: Blender reads properties from the annotations' values.)
 """
 
-from . import classes, live, names, output, plans, results, setup, transfers
+from . import classes, live, names, output, plans, points, results, setup, transfers
 
 CLASSES = (
     *setup.CLASSES,
     *live.CLASSES,
     *results.CLASSES,
     *classes.CLASSES,
+    *points.CLASSES,
     *names.CLASSES,
     *plans.CLASSES,
     *transfers.CLASSES,

@@ -1,95 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Classes and things of a result, edited by hand: operators for the panel, the context menus, operator search and scripts.
-
-A class or instance that is not given is the one that is marked in the panel's list. All are quick: nothing is predicted here.
-"""
-
-from typing import Any
+"""Classes and things of a result, edited by hand: operators for the panel, operator search and scripts. Nothing is predicted here."""
 
 import bpy
 
-from ...core.errors import InvalidInput, SplatonymError
+from ...core.errors import SplatonymError
 from .. import classes, jobs
-from ..answers import chosen_points, last_answer
+from ..answers import last_answer
 from ..build import Result
-from ..classes.active import activate_class, active_class
-from ..classes.names import read_names
+from ..classes.active import active_class
 from ..classes.selection import leave_edit
 from ..classes.summary import summary_of
 from ..properties import follow
-from .base import ResultOperator
-
-
-def _all_names(self: Any, context: bpy.types.Context, typed: str) -> list[str]:
-    """Proposals for a name: the classes that occur, then the other names of the label set."""
-    collection = self.collection_of(context)
-    if collection is None:
-        return []
-    try:
-        labels, _ = read_names(collection)
-    except SplatonymError:
-        return []
-    there = list(summary_of(collection).classes)
-    names = dict.fromkeys((*there, *labels.names))
-    return [name for name in names if typed.casefold() in name.casefold()]
-
-
-def class_property(description: str = "Name of the class; empty means the one marked in the panel") -> Any:
-    return bpy.props.StringProperty(name="Class", description=description, search=_all_names, options={"SKIP_SAVE"})
-
-
-def instance_property() -> Any:
-    return bpy.props.IntProperty(
-        name="Instance",
-        description="Number of the thing; 0 means the one marked in the panel",
-        min=0,
-        options={"SKIP_SAVE"},
-    )
-
-
-class Editing(ResultOperator):
-    """An operator that changes a result at once: `edit` does it and returns the sentence that reports it."""
-
-    place = "classes"
-
-    def collection_of(self, context: bpy.types.Context) -> bpy.types.Collection | None:
-        try:
-            return self.chosen(context).collection
-        except SplatonymError:
-            return None
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        if jobs.state.running:
-            self.report({"ERROR"}, "Another job is running; cancel it or wait for it.")
-            return {"CANCELLED"}
-        try:
-            told = self.edit(context, self.chosen(context))
-        except SplatonymError as error:
-            return self.failed(error)
-        jobs.state.told(self.place, told)
-        if told:
-            self.report({"INFO"}, told)
-        jobs.redraw(context)
-        return {"FINISHED"}
-
-    def edit(self, context: bpy.types.Context, result: Result) -> str:
-        raise TypeError(f"{type(self).__name__} does not say what it does")
-
-    def class_of(self, result: Result) -> str:
-        """The class that is given, or marked."""
-        name: str = self.class_name.strip() or active_class(result.collection)
-        if not name:
-            raise InvalidInput("No class is chosen.", "Click one in the list.")
-        self.class_name = name  # so that the Info log's line means the same class when it is run again
-        return name
-
-    def instance_of(self, result: Result) -> int:
-        """The thing that is given, or marked."""
-        number: int = self.instance or result.collection.splatonym_instance
-        if not number:
-            raise InvalidInput("No thing is chosen.", "Click one in the list.")
-        self.instance = number
-        return number
+from .editing import Editing, all_names, class_property, instance_property
 
 
 class SPLATONYM_OT_activate_result(Editing, bpy.types.Operator):
@@ -158,7 +80,7 @@ class SPLATONYM_OT_merge_class(Editing, bpy.types.Operator):
 
     class_name: class_property()  # type: ignore[valid-type]
     into: bpy.props.StringProperty(  # type: ignore[valid-type]
-        name="Into", description="The class that it becomes part of", search=_all_names, options={"SKIP_SAVE"}
+        name="Into", description="The class that it becomes part of", search=all_names, options={"SKIP_SAVE"}
     )
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -298,71 +220,6 @@ class SPLATONYM_OT_delete_instance(Editing, bpy.types.Operator):
         return f"Deleted {count:,} points of instance {number}."
 
 
-class Assigning(Editing):
-    """An operator that moves points to a class: `points` says which."""
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.execute(context) if self.class_name.strip() else context.window_manager.invoke_props_dialog(self)
-
-    def points(self, context: bpy.types.Context, result: Result) -> Any:
-        raise TypeError(f"{type(self).__name__} does not say which points are meant")
-
-    def edit(self, context: bpy.types.Context, result: Result) -> str:
-        chosen = self.points(context, result)
-        leave_edit(context)
-        name = classes.assign(result, chosen, self.class_name)
-        return f"{int(chosen.sum()):,} points are '{name}' now."
-
-
-class SPLATONYM_OT_instance_to_class(Assigning, bpy.types.Operator):
-    """Say what a thing really is: its points go to that class, which is made if needed"""
-
-    bl_idname = "splatonym.instance_to_class"
-    bl_label = "Thing to Class"
-    bl_options = {"REGISTER", "UNDO"}
-
-    instance: instance_property()  # type: ignore[valid-type]
-    class_name: class_property("What the thing is; a new name makes a new class")  # type: ignore[valid-type]
-
-    def points(self, context: bpy.types.Context, result: Result) -> Any:
-        return classes.instance_mask(result, self.instance_of(result))
-
-
-class SPLATONYM_OT_points_to_class(Assigning, bpy.types.Operator):
-    """Say what the selected points really are: they go to that class, which is made if needed"""
-
-    bl_idname = "splatonym.points_to_class"
-    bl_label = "Selected Points to Class"
-    bl_options = {"REGISTER", "UNDO"}
-
-    class_name: class_property("What the points are; a new name makes a new class")  # type: ignore[valid-type]
-
-    def points(self, context: bpy.types.Context, result: Result) -> Any:
-        return classes.selected_points(context, result)
-
-
-class SPLATONYM_OT_answer_to_class(Assigning, bpy.types.Operator):
-    """Make what the last question found a class of its own, or part of one that is there"""
-
-    place = "ask"
-    bl_idname = "splatonym.answer_to_class"
-    bl_label = "Answer to Class"
-    bl_options = {"REGISTER", "UNDO"}
-
-    class_name: class_property("What the points are; a new name makes a new class")  # type: ignore[valid-type]
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if self.class_name.strip():
-            return self.execute(context)
-        collection = self.collection_of(context)
-        found = last_answer(self.chosen(context)) if collection else None
-        self.class_name = found.text if found else ""
-        return context.window_manager.invoke_props_dialog(self)
-
-    def points(self, context: bpy.types.Context, result: Result) -> Any:
-        return chosen_points(result)
-
-
 class SPLATONYM_OT_apply_class_preset(Editing, bpy.types.Operator):
     """Call classes as a set of names calls them (a couch becomes a sofa), and give them its colours"""
 
@@ -429,66 +286,6 @@ class SPLATONYM_OT_remove_class_preset(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class SelectingPoints(Editing):
-    """An operator that selects points and the objects that hold them."""
-
-    edit_mode: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Edit Mode", description="Go into edit mode, where points are seen to be selected (Blender 4.5 and later)"
-    )
-    extend: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Extend", description="Keep what is selected, and select more", options={"SKIP_SAVE"}
-    )
-
-    def select(self, context: bpy.types.Context, result: Result, chosen: Any) -> str:
-        count = classes.select_points(context, result, chosen, extend=self.extend, edit=self.edit_mode)
-        return f"Selected {count:,} points."
-
-
-class SPLATONYM_OT_select_class_points(SelectingPoints, bpy.types.Operator):
-    """Select the points of a class, or of one thing, and the objects that hold them"""
-
-    bl_idname = "splatonym.select_class_points"
-    bl_label = "Select Points of Class"
-    bl_options = {"REGISTER", "UNDO"}
-
-    class_name: class_property()  # type: ignore[valid-type]
-    instance: bpy.props.IntProperty(  # type: ignore[valid-type]
-        name="Instance", description="Number of a thing; 0 to go by class", min=0, options={"SKIP_SAVE"}
-    )
-
-    def edit(self, context: bpy.types.Context, result: Result) -> str:
-        name = "" if self.instance else self.class_of(result)
-        if name:
-            activate_class(result.collection, name)
-        return self.select(context, result, classes.chosen_of(result, name, self.instance))
-
-
-class SPLATONYM_OT_select_answer_points(SelectingPoints, bpy.types.Operator):
-    """Select the points that the last question meant, and the objects that hold them"""
-
-    place = "ask"
-    bl_idname = "splatonym.select_answer_points"
-    bl_label = "Select Points of Answer"
-    bl_options = {"REGISTER", "UNDO"}
-
-    def edit(self, context: bpy.types.Context, result: Result) -> str:
-        return self.select(context, result, chosen_points(result))
-
-
-class SPLATONYM_OT_what_are_these_points(Editing, bpy.types.Operator):
-    """Say what the selected points are: the share of each class, and which things they belong to"""
-
-    bl_idname = "splatonym.what_are_these_points"
-    bl_label = "What Are These Points?"
-    bl_options = {"REGISTER"}  # nothing changes, so there is nothing to undo
-
-    def edit(self, context: bpy.types.Context, result: Result) -> str:
-        chosen = classes.selected_points(context, result)
-        if not chosen.any():
-            raise InvalidInput(f"No points of '{result.name}' are selected.", "Select some in edit mode, or a point object.")
-        return classes.told_points(result, chosen)
-
-
 CLASSES = (
     SPLATONYM_OT_activate_result,
     SPLATONYM_OT_activate_instance,
@@ -501,13 +298,7 @@ CLASSES = (
     SPLATONYM_OT_hide_classes,
     SPLATONYM_OT_rename_instance,
     SPLATONYM_OT_delete_instance,
-    SPLATONYM_OT_instance_to_class,
-    SPLATONYM_OT_points_to_class,
-    SPLATONYM_OT_answer_to_class,
     SPLATONYM_OT_apply_class_preset,
     SPLATONYM_OT_save_class_preset,
     SPLATONYM_OT_remove_class_preset,
-    SPLATONYM_OT_select_class_points,
-    SPLATONYM_OT_select_answer_points,
-    SPLATONYM_OT_what_are_these_points,
 )
