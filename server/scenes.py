@@ -2,7 +2,8 @@
 """The scenes that the server knows, by id: in memory while there is room, and in a folder, so that a restarted server goes on.
 
 An id is the scene's name as a slug and six random hex digits, "living-room-3fa94c". On disk it is the name of a folder as
-`write_scene` makes it. Without a folder the scenes are in memory alone; beyond the bound those used longest ago are forgotten.
+`write_scene` makes it. Without a folder the scenes are in memory alone. Beyond the bounds those used longest ago leave the memory, and
+those written longest ago the folder.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from ..core.errors import InvalidFile, InvalidInput, NotAvailable
 from ..core.scene import LABELS_NAME, SemanticScene, read_labels, read_scene, write_scene
 
 MEMORY_BYTES = 4 << 30
+ON_DISK = 20
+"""Scenes kept in the folder; of more, those written longest ago go."""
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?-[0-9a-f]{6}")
 
 
@@ -49,6 +52,7 @@ class SceneStore:
         self._remember(number, scene)
         if keep and self._folder is not None:
             write_scene(self._folder / number, scene)
+            self._drop_oldest(self._folder)
         return number
 
     def replace(self, number: str, scene: SemanticScene) -> None:
@@ -90,6 +94,13 @@ class SceneStore:
                 except InvalidFile:  # not a scene of ours, or a damaged one: `get` says what is wrong with it
                     continue
         return [found[number] for number in sorted(found)]
+
+    def _drop_oldest(self, folder: Path) -> None:
+        """Leave ON_DISK scenes in the folder. One that cannot be removed stays: the new scene is there all the same."""
+        there = [place for place in folder.iterdir() if self._on_disk(place.name)]
+        there.sort(key=lambda place: (place / LABELS_NAME).stat().st_mtime_ns)
+        for place in there[:-ON_DISK]:
+            shutil.rmtree(place, ignore_errors=True)
 
     def _on_disk(self, number: str) -> bool:
         return (

@@ -14,6 +14,7 @@ from splatonym.core.views import Instance
 from splatonym.core.wire.errors import WrongVersion
 from splatonym.core.wire.framing import Limits
 from splatonym.core.wire.messages import Request
+from splatonym.server import scenes
 from splatonym.server.job import Job
 from splatonym.server.scenes import SceneStore, checked_id, new_id, scene_bytes
 from splatonym.server.verbs import verb_table
@@ -145,6 +146,18 @@ def test_a_restarted_server_goes_on(server, tmp_path):
         again("query", {"scene": number, "class": "chair"})
 
 
+def test_the_folder_keeps_the_newest_scenes(tmp_path, monkeypatch):
+    monkeypatch.setattr(scenes, "ON_DISK", 2)
+    store, numbers = SceneStore(tmp_path), ["a-000000", "b-000000", "c-000000"]
+    (tmp_path / "not-ours").mkdir()
+    for place, number in enumerate(numbers):
+        store.add(a_scene(), number)
+        os.utime(tmp_path / number / "labels.json", ns=(place, place))
+    store.add(a_scene(), numbers[0])  # written again, so now the newest
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-000000", "c-000000", "not-ours"]
+    assert {entry.id for entry in SceneStore(tmp_path).entries()} == {"a-000000", "c-000000"}
+
+
 def test_a_scene_may_replace_another(tmp_path):
     store = SceneStore(tmp_path)
     number = store.add(a_scene())
@@ -155,7 +168,7 @@ def test_a_scene_may_replace_another(tmp_path):
         store.add(a_scene(), "../outside-012345")
 
 
-def test_memory_is_bounded_and_the_disk_is_not(tmp_path):
+def test_memory_is_bounded_and_the_disk_keeps_more(tmp_path):
     one = scene_bytes(a_scene())
     store = SceneStore(tmp_path, memory_bytes=2 * one)
     first, second, third = (store.add(a_scene(name)) for name in "abc")
