@@ -15,6 +15,7 @@ STEPS = (
     "asked",
     "selected",
     "labelled",
+    "live",
     "cancelled",
     "saved",
 )
