@@ -139,27 +139,19 @@ class SPLATONYM_OT_rename_objects(MeshOperator, bpy.types.Operator):
     bl_label = "Rename Objects"
     bl_options = {"REGISTER", "UNDO"}
 
-    selected: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Only Selected", description="Rename selected objects, not all visible ones"
-    )
-    only_unnamed: bpy.props.BoolProperty(  # type: ignore[valid-type]
-        name="Only Unnamed", description="Leave objects alone whose name says something, unlike 'Cube.047'", default=True
-    )
-    least: bpy.props.FloatProperty(  # type: ignore[valid-type]
-        name="Least Share",
-        description="How much of an object's Gaussians must say the same",
-        default=0.5,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
+    selected: copied("rename_selected", SplatonymOutput)  # type: ignore[valid-type]
+    only_unnamed: copied("only_unnamed", SplatonymOutput)  # type: ignore[valid-type]
+    least: copied("least", SplatonymOutput)  # type: ignore[valid-type]
     preview: bpy.props.BoolProperty(  # type: ignore[valid-type]
         name="Preview", description="Only say which names there would be", options={"SKIP_SAVE"}
     )
 
     def begin(self, context: bpy.types.Context) -> jobs.Work:
-        choice = {"selected": self.selected, "only_unnamed": self.only_unnamed, "least": self.least}
-        return transfer.preview_names(context, self.chosen(context), **choice)
+        panel = context.scene.splatonym_output
+        if not self.properties.is_property_set("selected"):
+            self.selected = panel.rename_selected
+        choice = settled(self, panel, ("only_unnamed", "least"))
+        return transfer.preview_names(context, self.chosen(context), selected=self.selected, **choice)
 
     def done(self, context: bpy.types.Context, outcome: list[transfer.Rename]) -> str:
         if not self.preview:
